@@ -1,0 +1,149 @@
+// Package call holds the words that all rooms of the proxy share: who is
+// calling (Identity), where a call may go (Deployment), what one request asked
+// for and how it went (Call), what it used (Usage), and how it failed (Error).
+//
+// It is a leaf: it imports no other room, does no I/O and starts nothing. Values
+// that travel between goroutines (Identity, Deployment) are immutable once they
+// are published.
+package call
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/llmgw/llmgw/internal/redact"
+)
+
+// MasterKeyAlias stands for the master key wherever a key is named downstream
+// (logs, metrics, spend rows): the hash of a master key can be the key that
+// decrypts stored secrets, so it must not be spread.
+const MasterKeyAlias = "litellm_proxy_master_key"
+
+// Role is what a caller may do besides calling models.
+type Role uint8
+
+const (
+	// RoleInternalUser may call models and read what is their own.
+	RoleInternalUser Role = iota
+	// RoleProxyAdmin may do everything.
+	RoleProxyAdmin
+)
+
+// String returns LiteLLM's name of the role.
+func (r Role) String() string {
+	if r == RoleProxyAdmin {
+		return "proxy_admin"
+	}
+	return "internal_user"
+}
+
+// Identity is who is calling. It is immutable and shared between requests.
+type Identity struct {
+	// KeyHash is the lower-case hex SHA-256 of the virtual key, or
+	// MasterKeyAlias. It is safe to log.
+	KeyHash string
+	// KeyName is the abbreviated key (sk-...abcd), empty for the master key.
+	KeyName string
+	// UserID owns the key; the master key belongs to default_user_id.
+	UserID string
+	// TeamID is empty for personal keys.
+	TeamID string
+	// Role decides about management routes.
+	Role Role
+}
+
+// Deployment is one entry of model_list: one upstream target of a model group.
+// It is immutable; a reload builds new ones.
+type Deployment struct {
+	// ID is model_info.id, or derived from the entry when absent.
+	ID string
+	// Group is model_name: what clients ask for.
+	Group string
+	// Provider is the wire family ("openai", "groq", "hosted_vllm", ...).
+	Provider string
+	// Model is the provider model: what is sent upstream.
+	Model string
+	// APIBase is the base URL without a trailing slash and without credentials.
+	APIBase string
+	// APIKey is the provider key; zero sends no Authorization header.
+	APIKey redact.Secret
+	// Organization is sent as OpenAI-Organization when not empty.
+	Organization string
+	// ExtraHeaders are added to every upstream request (canonical names).
+	ExtraHeaders http.Header
+	// MockResponse, when not nil, answers chat calls without an upstream.
+	MockResponse *string
+	// Mode is model_info.mode: "chat" (also when empty), "embedding", ...
+	Mode string
+
+	// Weight, RPM and TPM are the weights of simple-shuffle, in this order.
+	Weight, RPM, TPM float64
+	// Order prefers deployments with a lower value; 0 means not set.
+	Order int
+	// NumRetries overrides the router's budget when not nil.
+	NumRetries *int
+	// Timeout bounds one non-stream attempt, StreamTimeout the first byte and
+	// each gap of a streamed one; 0 means the router's value.
+	Timeout, StreamTimeout time.Duration
+	// Cooldown overrides the router's cooldown time when not nil; 0 disables.
+	Cooldown *time.Duration
+	// StreamOptions says that the upstream understands
+	// stream_options.include_usage.
+	StreamOptions bool
+	// KeepModel leaves the provider's model name in the answer (Azure model
+	// router deployments).
+	KeepModel bool
+}
+
+// Usage is what an answer reports it used.
+type Usage struct {
+	PromptTokens     int64
+	CompletionTokens int64
+	TotalTokens      int64
+	// CachedTokens is the part of PromptTokens read from the provider's cache.
+	CachedTokens int64
+	// CacheWriteTokens is the part of PromptTokens written to that cache.
+	CacheWriteTokens int64
+	// ReasoningTokens is the part of CompletionTokens spent on reasoning.
+	ReasoningTokens int64
+	// Known is false while the upstream has reported nothing.
+	Known bool
+	// Estimated says that the numbers were counted here, not reported.
+	Estimated bool
+}
+
+// Call is one client request on its way through the rooms. It belongs to the
+// goroutine that serves the request; it becomes a value for the accounting
+// queue when the request is done.
+type Call struct {
+	// ID is x-litellm-call-id.
+	ID string
+	// Caller is nil only on public routes.
+	Caller *Identity
+	// Route is the route pattern without path values ("/v1/chat/completions").
+	Route string
+	// Model is the model name that the client asked for.
+	Model string
+	// EndUser is the request's user.
+	EndUser string
+	// Stream says that the client wants server-sent events.
+	Stream bool
+	// Start is when the request's head had been read.
+	Start time.Time
+
+	// Deployment served the last attempt; nil when none was chosen.
+	Deployment *Deployment
+	// Attempts counts upstream attempts, Retries those after the first in a
+	// group, Fallbacks the moves to another group.
+	Attempts, Retries, Fallbacks int
+	// Status is what the client got; 499 when it left before an answer.
+	Status int
+	// FirstByte and End are when the answer began and was complete.
+	FirstByte, End time.Time
+	// UpstreamTime is how long the last attempt took until its answer's end.
+	UpstreamTime time.Duration
+	// Usage is what the answer reported.
+	Usage Usage
+	// Err is why the call failed; nil on success.
+	Err *Error
+}
