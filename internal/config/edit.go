@@ -1,0 +1,52 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/llmgw/llmgw/internal/finding"
+)
+
+// Apply returns the text of the main file with the edits applied, every other
+// byte untouched. Edits of other files are left out. It panics on edits that
+// overlap or lie outside the file, which are mistakes of the caller; [Splice]
+// returns them as errors.
+func (t *Tree) Apply(edits []finding.Edit) []byte {
+	if len(t.files) == 0 {
+		return nil
+	}
+	main := t.files[0]
+	var mine []finding.Edit
+	for _, e := range edits {
+		if e.File == main.Name {
+			mine = append(mine, e)
+		}
+	}
+	out, err := Splice(main.Data, mine)
+	if err != nil {
+		panic("config: " + err.Error())
+	}
+	return out
+}
+
+// Splice applies edits to a text. Two insertions at one place keep their order.
+func Splice(data []byte, edits []finding.Edit) ([]byte, error) {
+	edits = slices.Clone(edits)
+	slices.SortStableFunc(edits, func(a, b finding.Edit) int {
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.End, b.End))
+	})
+	var out bytes.Buffer
+	at := 0
+	for _, e := range edits {
+		if e.Offset < at || e.End < e.Offset || e.End > len(data) {
+			return nil, fmt.Errorf("edit of bytes %d to %d of %s overlaps another or lies outside the file", e.Offset, e.End, e.File)
+		}
+		out.Write(data[at:e.Offset])
+		out.WriteString(e.Text)
+		at = e.End
+	}
+	out.Write(data[at:])
+	return out.Bytes(), nil
+}
