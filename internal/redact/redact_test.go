@@ -1,0 +1,91 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+const planted = "sk-planted-0123456789abcdef"
+
+func TestASecretIsMaskedHoweverItIsPrinted(t *testing.T) {
+	s := New(planted)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "key", s, "group", slog.GroupValue(slog.Any("k", s)))
+	asJSON, err := json.Marshal(map[string]any{"s": s, "p": &s, "m": map[Secret]int{s: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := []string{
+		log.String(), string(asJSON), s.String(), s.GoString(),
+		fmt.Sprint(s), fmt.Sprint(&s), fmt.Sprintf("%v %+v %#v %s %q %x %d", s, s, s, s, s, s, s),
+		fmt.Sprintf("%v %+v %#v", struct{ S Secret }{s}, struct{ S Secret }{s}, struct{ S Secret }{s}),
+		fmt.Errorf("wrap: %v", s).Error(),
+	}
+	for _, text := range out {
+		if strings.Contains(text, "planted") || strings.Contains(text, fmt.Sprintf("%x", "planted")) {
+			t.Errorf("secret shown in %q", text)
+		}
+	}
+	if s.Reveal() != planted {
+		t.Error("Reveal must return the secret")
+	}
+	if New("").String() != "" || !New("").IsZero() {
+		t.Error("the empty secret prints as empty, so that presence stays visible")
+	}
+}
+
+func TestTextMasksWhatLooksLikeASecretAndKeepsTheRest(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"OpenAI key in a sentence", "Incorrect API key provided: sk-proj-abcdefgh1234. You can find", "Incorrect API key provided: sk-***. You can find"},
+		{"URL password", "dial postgresql://u:p4ss@db:5432/x failed", "dial postgresql://u:***@db:5432/x failed"},
+		{"URL password with an at sign", "redis://:p@ss@host:6379/0", "redis://:***@host:6379/0"},
+		{"bearer header", `Authorization: Bearer abcdef123456`, `Authorization: *** ***`},
+		{"key=value", "connect host=db password=hunter2 dbname=x", "connect host=db password=*** dbname=x"},
+		{"quoted value with blanks", `{"api_key": "a b c", "model": "gpt"}`, `{"api_key": ***, "model": "gpt"}`},
+		{"Google key in a query", "GET /v1beta/models?key=AIzaSyA-1234567890abcdefghijk&alt=sse", "GET /v1beta/models?key=***&alt=sse"},
+		{"AWS id", "AKIAIOSFODNN7EXAMPLE", "AKIA***"},
+		{"plain words stay", "the tokens of the model are counted; task-force", "the tokens of the model are counted; task-force"},
+		{"token count stays", "max_tokens: 100", "max_tokens: 100"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Text(tt.in)
+			if got != tt.want {
+				t.Errorf("Text(%q)\n got %q\nwant %q", tt.in, got, tt.want)
+			}
+			if again := Text(got); again != got {
+				t.Errorf("not idempotent: %q", again)
+			}
+		})
+	}
+	if got := Text("value hunter22 here", New("hunter22")); got != "value *** here" {
+		t.Errorf("known secret: %q", got)
+	}
+}
+
+func TestKeyShowsOnlyTheTail(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                     "",
+		"sk-1234":              Mask,
+		"sk-0123456789abcd":    "sk-...abcd",
+		"0123456789abcdefwxyz": "...wxyz",
+	} {
+		if got := Key(in); got != want {
+			t.Errorf("Key(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("Bearer abcdef123456 sk-proj-abcdefgh postgres://a:b@c")
+	f.Fuzz(func(t *testing.T, in string) {
+		text := Text("password="+planted+" "+in, New(planted))
+		if strings.Contains(text, planted) {
+			t.Errorf("planted secret survived: %q", text)
+		}
+	})
+}
