@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func newBenchCommand(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "bench",
+		Use:  "bench",
 		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
 	}
 }

@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func newConfigCommand(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "config",
+		Use:  "config",
 		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
 	}
 }

@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func newDoctorCommand(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor",
+		Use:  "doctor",
 		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
 	}
 }

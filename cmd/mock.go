@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func newMockCommand(*app) *cobra.Command {
 	return &cobra.Command{
-		Use: "mock",
+		Use:  "mock",
 		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
 	}
 }
