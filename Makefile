@@ -1,0 +1,71 @@
+# Every target runs from a fresh clone on a machine with Go; `make test` is the gate.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO      ?= go
+BIN     := bin/llmgw
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/llmgw/llmgw/cmd.version=$(VERSION)
+TOOL    := $(GO) tool -modfile=tools/go.mod
+PKG     ?= ./...
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t16
+
+.PHONY: build
+build: ## build bin/llmgw, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+.PHONY: test
+test: deps lint ## the gate: dependencies, formatting, vet, staticcheck, all tests with the race detector
+	$(TOOL) gotestsum --format pkgname --hide-summary=output -- -race -timeout 20m $(PKG)
+	cd tools && $(GO) vet ./...
+
+.PHONY: quick
+quick: ## the inner loop: formatting, vet and the short tests, under a minute when warm
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'gofmt: the files above are not formatted'; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+.PHONY: golangci
+golangci: ## the wider linter set of .golangci.yml (builds golangci-lint, minutes the first time)
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+.PHONY: deps
+deps: ## install what the tests need and is missing, where that is allowed
+	@scripts/deps.sh
+
+.PHONY: long
+long: deps ## soaks, kill sweeps, exhaustive cuts: what is too slow for the gate
+	LLMGW_LONG=1 $(GO) test -race -timeout 90m -run '$(or $(RUN),.)' $(PKG)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@scripts/fuzz.sh $(or $(FUZZTIME),20s)
+
+.PHONY: bench
+bench: build ## llmgw, nginx and a tuned ReverseProxy interleaved: CPU microseconds per request, ratios
+	benchmarks/run.sh
+
+.PHONY: microbench
+microbench: ## go test -bench over the hot path
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/proxy/... ./internal/...
+
+.PHONY: generate
+generate: ## refresh generated pages and golden files; look at the diff before committing
+	$(GO) test ./cmd ./pkg/... ./internal/... -run 'Generated|Golden|Docs|Schema|Scripts' -update
+
+.PHONY: init-time
+init-time: build ## what package initialisation costs, the slowest first
+	@GODEBUG=inittrace=1 $(BIN) version 2>&1 >/dev/null | awk '/^init /{t+=$$5; print $$5, $$2} END {print t, "ms in all"}' | sort -rn | head -15
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
