@@ -83,7 +83,7 @@ type SizeResult struct {
 }
 
 // Size is cpu and memory for a container. For llmgw more workers mean more
-// CPU, not more memory per process pool: it stays one process.
+// CPU only: it stays one process.
 func Size(in SizeInput) SizeResult {
 	w := int64(max(1, in.Workers))
 	cpu, mem := in.CPUMilliPerWorker, in.MemoryPerWorker
@@ -95,6 +95,7 @@ func Size(in SizeInput) SizeResult {
 	}
 	res := SizeResult{CPUMilli: saturate(cpu, w), Memory: saturate(mem, w)}
 	if in.Target == LLMGW {
+		res.Memory = mem
 		res.GoMemLimit = GoMemLimit(res.Memory)
 		if res.CPUMilli <= 1000 {
 			res.GoMaxProcs = 1
