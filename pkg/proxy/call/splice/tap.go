@@ -1,0 +1,546 @@
+package splice
+
+import (
+	"bytes"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// DefaultMaxEvent bounds one event of a stream: images and audio travel in
+// single events of megabytes.
+const DefaultMaxEvent = 16 << 20
+
+const (
+	firstBuffer = 4 << 10  // of a stream that says little at a time
+	fullBuffer  = 32 << 10 // of a stream that fills its buffer
+	keepBuffer  = 64 << 10 // largest buffer that a pooled Tap keeps
+	maxHeld     = 16 << 10 // of comments in front of the first event
+)
+
+// doneEvent ends a stream.
+const doneEvent = "data: [DONE]\n\n"
+
+// TapOptions say how one stream is changed on its way.
+type TapOptions struct {
+	// Model is put into every event that names a model; empty leaves them.
+	Model string
+	// StripUsage holds back the usage event, for clients that did not ask.
+	StripUsage bool
+	// DropEmpty holds back events without choices and without usage, which
+	// Azure sends first and which crash clients.
+	DropEmpty bool
+	// MaxEvent bounds one event; 0 means DefaultMaxEvent.
+	MaxEvent int
+}
+
+// Tap relays one stream of server-sent events of the OpenAI kind. Bytes go in
+// by Space and Advance (or Feed), whole events come out as soon as their blank
+// line is there, and Finish says how the stream ended. The result does not
+// depend on where the bytes were cut.
+//
+// Until the first event that goes to the client nothing comes out, so that a
+// caller which sends its status with the first output can still answer with an
+// error status.
+//
+// The slices that Advance, Feed and Finish return are valid until the next call.
+type Tap struct {
+	opts  TapOptions
+	model []byte // quoted
+
+	buf []byte // buf[event:] is not yet relayed
+	out []byte
+	// event is the start of the current event, line of the current line.
+	event, line int
+	// lf and cr are the next line ends from line on, when known; lfSeen and
+	// crSeen are how far the search got.
+	lf, cr, lfSeen, crSeen int
+	// data is the value of the event's first data line, relative to event.
+	data  span
+	lines int // data lines of the event
+	// afterCR says that a line end \r was the last byte read: a \n that follows
+	// belongs to it. tail says what becomes of it at the end of an event.
+	afterCR bool
+	tail    tailAction
+	held    []byte // comments in front of the first event
+	joined  []byte // data of an event with several data lines
+	started bool   // output has been produced
+	bom     bool   // the first line has been looked at
+	junk    bool   // lines that no event stream has
+	raw     bool   // the body is no event stream at all
+	done    bool   // [DONE] was seen
+	err     error
+
+	answer   answer
+	nest     nest
+	events   int
+	usage    call.Usage
+	text     int
+	id       []byte
+	finish   []byte
+	finished bool
+}
+
+type tailAction uint8
+
+const (
+	tailInside tailAction = iota // the \n is part of the current event
+	tailForward
+	tailDrop
+)
+
+// Reset makes the tap ready for a new stream. It keeps buffers of usual size.
+func (t *Tap) Reset(o TapOptions) {
+	if o.MaxEvent <= 0 {
+		o.MaxEvent = DefaultMaxEvent
+	}
+	*t = Tap{
+		opts: o, model: t.model[:0], buf: keep(t.buf), out: keep(t.out),
+		held: keep(t.held), joined: keep(t.joined), id: keep(t.id), finish: keep(t.finish),
+	}
+	if o.Model != "" {
+		t.model = appendQuoted(t.model, o.Model)
+	}
+	t.lf, t.cr = -1, -1
+}
+
+func keep(b []byte) []byte {
+	if cap(b) > keepBuffer {
+		return nil
+	}
+	return b[:0]
+}
+
+// Space returns room for the next read.
+func (t *Tap) Space() []byte {
+	free := cap(t.buf) - len(t.buf)
+	if free < firstBuffer/2 && t.event > 0 {
+		t.compact()
+		free = cap(t.buf) - len(t.buf)
+	}
+	if free < firstBuffer/2 {
+		size := max(firstBuffer, 2*cap(t.buf))
+		grown := make([]byte, len(t.buf), size)
+		copy(grown, t.buf)
+		t.buf = grown
+	}
+	return t.buf[len(t.buf):cap(t.buf)]
+}
+
+// compact moves what is not yet relayed to the front.
+func (t *Tap) compact() {
+	d := t.event
+	n := copy(t.buf, t.buf[d:])
+	t.buf = t.buf[:n]
+	t.event = 0
+	t.line -= d
+	t.lfSeen = max(t.lfSeen-d, 0)
+	t.crSeen = max(t.crSeen-d, 0)
+	if t.lf >= 0 {
+		t.lf -= d
+	}
+	if t.cr >= 0 {
+		t.cr -= d
+	}
+}
+
+// Advance takes the first n bytes of the last Space and returns what goes to
+// the client. After an error the output that comes with it is still good; more
+// input is ignored.
+func (t *Tap) Advance(n int) (out []byte, err error) {
+	t.out = t.out[:0]
+	t.advance(n)
+	return t.out, t.err
+}
+
+// Feed is Advance for bytes that lie elsewhere.
+func (t *Tap) Feed(p []byte) (out []byte, err error) {
+	t.out = t.out[:0]
+	for len(p) > 0 && t.err == nil {
+		n := copy(t.Space(), p)
+		p = p[n:]
+		t.advance(n)
+	}
+	return t.out, t.err
+}
+
+func (t *Tap) advance(n int) {
+	if t.err != nil || t.done {
+		return // what follows the end is of no interest
+	}
+	filled := n > 0 && len(t.buf)+n == cap(t.buf)
+	t.buf = t.buf[:len(t.buf)+n]
+	if t.raw {
+		t.limitRaw()
+		return
+	}
+	for t.err == nil && !t.done {
+		if t.afterCR && t.line < len(t.buf) {
+			t.afterCR = false
+			if t.buf[t.line] == '\n' {
+				t.line++
+				switch t.tail {
+				case tailForward:
+					t.out = append(t.out, '\n')
+					t.event = t.line
+				case tailDrop:
+					t.event = t.line
+				}
+			}
+			t.tail = tailInside
+		}
+		end, next, ok := t.nextLine()
+		if !ok {
+			break
+		}
+		start := t.line
+		t.line = next
+		if end > start {
+			t.readLine(start, end)
+			if t.raw {
+				t.limitRaw()
+				return
+			}
+			continue
+		}
+		forward := t.readEvent(t.buf[t.event:t.line])
+		if t.afterCR {
+			t.tail = tailDrop
+			if forward {
+				t.tail = tailForward
+			}
+		}
+		t.event, t.lines = t.line, 0
+	}
+	switch {
+	case t.err != nil || t.done:
+	case t.event == len(t.buf):
+		// Nothing is left over: start at the front again, and with more room
+		// when the upstream has more to say than fits.
+		if filled && cap(t.buf) < fullBuffer {
+			t.buf = make([]byte, 0, 2*cap(t.buf))
+		}
+		t.buf = t.buf[:0]
+		t.event, t.line, t.lfSeen, t.crSeen, t.lf, t.cr = 0, 0, 0, 0, -1, -1
+	case len(t.buf)-t.event > t.opts.MaxEvent:
+		t.err = &StreamError{Kind: TooLarge}
+	}
+}
+
+// nextLine finds the end of the line that starts at t.line: end is behind its
+// text, next behind its terminator.
+func (t *Tap) nextLine() (end, next int, ok bool) {
+	if t.lf < t.line {
+		t.lf, t.lfSeen = search(t.buf, '\n', max(t.line, t.lfSeen))
+	}
+	if t.cr < t.line {
+		t.cr, t.crSeen = search(t.buf, '\r', max(t.line, t.crSeen))
+	}
+	switch {
+	case t.lf >= 0 && (t.cr < 0 || t.lf < t.cr):
+		return t.lf, t.lf + 1, true
+	case t.cr < 0:
+		return 0, 0, false
+	case t.cr+1 == len(t.buf):
+		// Whether a \n follows is not known yet, but the line is complete.
+		t.afterCR = true
+		return t.cr, t.cr + 1, true
+	case t.buf[t.cr+1] == '\n':
+		return t.cr, t.cr + 2, true
+	}
+	return t.cr, t.cr + 1, true
+}
+
+// search returns the offset of x from there on, or -1, and how far it looked.
+func search(b []byte, x byte, from int) (at, seen int) {
+	if n := bytes.IndexByte(b[from:], x); n >= 0 {
+		return from + n, from + n + 1
+	}
+	return -1, len(b)
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// readLine takes note of one line of the current event.
+func (t *Tap) readLine(start, end int) {
+	if !t.bom {
+		t.bom = true
+		if bytes.HasPrefix(t.buf[start:end], byteOrderMark) {
+			start += len(byteOrderMark)
+		}
+	}
+	line := t.buf[start:end]
+	if len(line) >= 4 && string(line[:4]) == "data" && (len(line) == 4 || line[4] == ':') {
+		v := min(start+5, end)
+		if v < end && t.buf[v] == ' ' {
+			v++
+		}
+		if t.lines == 0 {
+			t.data = span{v - t.event, end - t.event}
+		} else {
+			if t.lines == 1 {
+				t.joined = append(t.joined[:0], t.buf[t.event+t.data.start:t.event+t.data.end]...)
+			}
+			t.joined = append(t.joined, '\n')
+			t.joined = append(t.joined, t.buf[v:end]...)
+		}
+		t.lines++
+		return
+	}
+	if t.events > 0 || t.junk || len(line) == 0 {
+		return
+	}
+	name := line
+	if n := bytes.IndexByte(line, ':'); n >= 0 {
+		name = line[:n]
+	}
+	switch string(name) {
+	case "", "event", "id", "retry":
+		return
+	}
+	t.junk = true
+	// A page or a document instead of a stream: keep it for the message.
+	switch first := bytes.TrimLeft(line, " \t"); {
+	case len(first) == 0:
+	case first[0] == '<' || first[0] == '{' || first[0] == '[':
+		t.raw = true
+	}
+}
+
+// limitRaw bounds what is kept of a body that is no event stream.
+func (t *Tap) limitRaw() {
+	if len(t.buf) > keepBuffer {
+		t.buf = t.buf[:keepBuffer]
+		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+	}
+}
+
+// readEvent handles one event with its terminator, and reports whether it was
+// forwarded.
+func (t *Tap) readEvent(event []byte) (forward bool) {
+	var data []byte
+	switch t.lines {
+	case 0: // a comment, or an event that says nothing
+		t.emit(event)
+		return true
+	case 1:
+		data = event[t.data.start:t.data.end]
+	default:
+		data = t.joined
+	}
+	switch first(data) {
+	case '{':
+		return t.readObject(event, data)
+	case '[':
+		if string(bytes.TrimSpace(data)) == "[DONE]" {
+			t.done = true
+			if t.events == 0 {
+				return false
+			}
+			t.start()
+			t.out = append(t.out, event...)
+			return true
+		}
+	}
+	// Not of this protocol; the client may know what it is.
+	t.events++
+	t.start()
+	t.out = append(t.out, event...)
+	return true
+}
+
+// first returns the first byte that is not white space, or 0.
+func first(data []byte) byte {
+	for _, x := range data {
+		if x != ' ' && x != '\t' && x != '\n' && x != '\r' {
+			return x
+		}
+	}
+	return 0
+}
+
+// emit forwards what is no event, or holds it until there is one.
+func (t *Tap) emit(raw []byte) {
+	switch {
+	case t.started:
+		t.out = append(t.out, raw...)
+	case len(t.held)+len(raw) <= maxHeld:
+		t.held = append(t.held, raw...)
+	}
+}
+
+// start lets go of what was held back.
+func (t *Tap) start() {
+	if !t.started {
+		t.started = true
+		t.out = append(t.out, t.held...)
+		t.held = t.held[:0]
+	}
+}
+
+// readObject handles an event that holds a JSON object.
+func (t *Tap) readObject(event, data []byte) (forward bool) {
+	c := cursor{b: data, bad: -1, lax: true, nest: &t.nest}
+	c.space()
+	t.answer.read(&c)
+	a := &t.answer
+	if c.bad >= 0 || c.space() {
+		t.err = &StreamError{Kind: Malformed, Body: bytes.Clone(data[:min(len(data), 512)])}
+		return false
+	}
+	if a.fault.end != 0 {
+		t.err = &StreamError{Kind: Fault, Body: bytes.Clone(data)}
+		return false
+	}
+	t.events++
+	t.text += a.text
+	if a.usage.Known {
+		t.usage = a.usage
+	}
+	if len(t.id) == 0 && a.id.end > a.id.start {
+		t.id = append(t.id, data[a.id.start:a.id.end]...)
+	}
+	if a.finish.end != 0 {
+		t.finished = true
+		t.finish = append(t.finish[:0], data[a.finish.start:a.finish.end]...)
+	}
+	if a.choices <= 0 {
+		if a.usageSpan.end != 0 {
+			if t.opts.StripUsage {
+				return false
+			}
+		} else if a.choices == 0 && t.opts.DropEmpty {
+			return false
+		}
+	}
+	t.start()
+	m := a.model
+	switch {
+	case len(t.model) == 0 || m.end == 0 || bytes.Equal(data[m.start:m.end], t.model):
+		t.out = append(t.out, event...)
+	case t.lines == 1:
+		at := t.data.start
+		t.out = append(t.out, event[:at+m.start]...)
+		t.out = append(t.out, t.model...)
+		t.out = append(t.out, event[at+m.end:]...)
+	default:
+		t.restampLines(event, data, m)
+	}
+	return true
+}
+
+// restampLines forwards an event whose data stands in several lines: other
+// lines as they are, then the data, one field per line as before.
+func (t *Tap) restampLines(event, data []byte, m span) {
+	for rest := event; len(rest) > 0; {
+		n := bytes.IndexAny(rest, "\r\n")
+		next := n + 1
+		if n < 0 {
+			n, next = len(rest), len(rest)
+		} else if rest[n] == '\r' && next < len(rest) && rest[next] == '\n' {
+			next++
+		}
+		if n > 0 && !bytes.HasPrefix(bytes.TrimPrefix(rest[:n], byteOrderMark), []byte("data")) {
+			t.out = append(t.out, rest[:n]...)
+			t.out = append(t.out, '\n')
+		}
+		rest = rest[next:]
+	}
+	t.out = append(t.out, "data: "...)
+	for i, x := range data {
+		if i == m.start {
+			t.out = append(t.out, t.model...)
+		}
+		if i >= m.start && i < m.end {
+			continue
+		}
+		t.out = append(t.out, x)
+		if x == '\n' {
+			t.out = append(t.out, "data: "...)
+		}
+	}
+	t.out = append(t.out, "\n\n"...)
+}
+
+// Finish tells the tap that the upstream's body has ended, however it did, and
+// returns what is left to send: the last event when only its blank line was
+// missing, and the end mark when the answer was complete without one. An error
+// means that the stream did not end well.
+func (t *Tap) Finish() (out []byte, err error) {
+	t.out = t.out[:0]
+	if t.err != nil || t.done {
+		return nil, t.err
+	}
+	if t.raw {
+		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+		return nil, t.err
+	}
+	t.finishEvent()
+	switch {
+	case t.err != nil || t.done && t.events > 0:
+	case t.events == 0 && t.junk:
+		body := bytes.Clone(append(t.held, t.buf[t.event:]...))
+		t.err = &StreamError{Kind: NotStream, Body: body[:min(len(body), 4<<10)]}
+	case t.events == 0:
+		t.err = &StreamError{Kind: Empty}
+	case t.finished:
+		t.done = true
+		t.start()
+		t.out = append(t.out, doneEvent...)
+	default:
+		t.err = &StreamError{Kind: Truncated}
+	}
+	return t.out, t.err
+}
+
+// finishEvent reads the event that the end of the body cut off, if all of its
+// data is there.
+func (t *Tap) finishEvent() {
+	if t.line < len(t.buf) {
+		start := t.line
+		t.line = len(t.buf)
+		t.readLine(start, len(t.buf))
+		if t.raw {
+			t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+			return
+		}
+	}
+	if t.lines == 0 {
+		return
+	}
+	data := t.joined
+	if t.lines == 1 {
+		data = t.buf[t.event+t.data.start : t.event+t.data.end]
+	}
+	c := cursor{b: data, bad: -1, lax: true, nest: &t.nest}
+	complete := string(bytes.TrimSpace(data)) == "[DONE]" ||
+		c.space() && data[c.i] == '{' && c.skip() && !c.space()
+	if !complete {
+		return
+	}
+	event := append(bytes.TrimRight(t.buf[t.event:], "\r\n"), "\n\n"...)
+	t.readEvent(event)
+}
+
+// Started reports whether output has been produced.
+func (t *Tap) Started() bool { return t.started }
+
+// Done reports whether the end mark has been sent; what the upstream sends
+// after it is ignored.
+func (t *Tap) Done() bool { return t.done }
+
+// Events returns the number of data events read.
+func (t *Tap) Events() int { return t.events }
+
+// Usage returns the last usage that the stream reported.
+func (t *Tap) Usage() call.Usage { return t.usage }
+
+// TextBytes returns the length of what the model wrote, for an estimate of its
+// tokens when the upstream reported none.
+func (t *Tap) TextBytes() int { return t.text }
+
+// ID returns the stream's id, valid until Reset.
+func (t *Tap) ID() []byte { return t.id }
+
+// FinishReason returns the last finish_reason, valid until Reset; it is empty
+// while there was none.
+func (t *Tap) FinishReason() []byte { return t.finish }

@@ -1,0 +1,107 @@
+package splice
+
+import "github.com/llmgw/llmgw/pkg/proxy/call"
+
+// DecodeUsage reads a usage object in any of the spellings in use: OpenAI's
+// chat and responses APIs, Anthropic's, and the cache counters that DeepSeek
+// and others add. Members it does not know and values that are not counts are
+// passed over. ok is false when raw is not an object or counts nothing.
+func DecodeUsage(raw []byte) (u call.Usage, ok bool) {
+	var n nest
+	c := cursor{b: raw, bad: -1, lax: true, nest: &n}
+	return decodeUsage(&c)
+}
+
+func decodeUsage(c *cursor) (u call.Usage, ok bool) {
+	if c.i >= len(c.b) || c.b[c.i] != '{' {
+		c.skip()
+		return u, false
+	}
+	var total bool
+	c.enter('{')
+	for first := true; ; first = false {
+		k, more := c.member(first)
+		if !more {
+			break
+		}
+		switch string(c.b[k.start:k.end]) {
+		case "prompt_tokens", "input_tokens":
+			u.PromptTokens, ok = c.count(u.PromptTokens, ok)
+		case "completion_tokens", "output_tokens":
+			u.CompletionTokens, ok = c.count(u.CompletionTokens, ok)
+		case "total_tokens":
+			u.TotalTokens, total = c.count(u.TotalTokens, total)
+		case "prompt_cache_hit_tokens":
+			if u.CachedTokens == 0 {
+				u.CachedTokens, _ = c.count(0, false)
+			} else {
+				c.skip()
+			}
+		case "cache_read_input_tokens":
+			u.CachedTokens, _ = c.count(u.CachedTokens, false)
+		case "cache_creation_input_tokens":
+			u.CacheWriteTokens, _ = c.count(u.CacheWriteTokens, false)
+		case "prompt_tokens_details", "input_tokens_details":
+			c.details(&u)
+		case "completion_tokens_details", "output_tokens_details":
+			c.details(&u)
+		default:
+			c.skip()
+		}
+	}
+	if c.bad >= 0 {
+		return call.Usage{}, false
+	}
+	if !total {
+		u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	}
+	ok = ok || total
+	u.Known = ok
+	return u, ok
+}
+
+// details reads the breakdown of one side.
+func (c *cursor) details(u *call.Usage) {
+	if c.b[c.i] != '{' {
+		c.skip()
+		return
+	}
+	c.enter('{')
+	for first := true; ; first = false {
+		k, more := c.member(first)
+		if !more {
+			return
+		}
+		switch string(c.b[k.start:k.end]) {
+		case "cached_tokens":
+			u.CachedTokens, _ = c.count(u.CachedTokens, false)
+		case "cache_creation_tokens", "cache_write_tokens":
+			u.CacheWriteTokens, _ = c.count(u.CacheWriteTokens, false)
+		case "reasoning_tokens":
+			u.ReasoningTokens, _ = c.count(u.ReasoningTokens, false)
+		default:
+			c.skip()
+		}
+	}
+}
+
+// count reads a token count; on anything else it keeps what is known.
+func (c *cursor) count(old int64, seen bool) (int64, bool) {
+	start := c.i
+	if !c.skip() {
+		return old, seen
+	}
+	if n, ok := integer(c.b[start:c.i]); ok && n >= 0 {
+		return n, true
+	}
+	// Some servers count in floating point: 12.0.
+	raw := c.b[start:c.i]
+	for i, x := range raw {
+		if x == '.' {
+			if n, ok := integer(raw[:i]); ok && n >= 0 {
+				return n, true
+			}
+		}
+	}
+	return old, seen
+}
