@@ -37,7 +37,7 @@ const maxDelay = float64(time.Hour)
 // Fixed is the distribution that is always d.
 func Fixed(d time.Duration) Dist { return Dist{a: float64(d), text: d.String()} }
 
-// ParseDist reads "50ms", "uniform:10ms..30ms", "exp:20ms",
+// ParseDist reads "50ms" (a bare number is seconds), "uniform:10ms..30ms", "exp:20ms",
 // "lognormal:60ms,0.3" (median, sigma), "pareto:5ms,1.5" (minimum, alpha).
 // The form trace:FILE is left to [Trace], which reads from a reader.
 func ParseDist(text string) (Dist, error) {
@@ -91,8 +91,7 @@ func ParseDist(text string) (Dist, error) {
 	return d, nil
 }
 
-// Trace reads one duration a line; a bare number is milliseconds. Requests take
-// them in turn.
+// Trace reads one duration a line. Requests take them in turn.
 func Trace(name string, r io.Reader) (Dist, error) {
 	d := Dist{kind: distTrace, text: "trace:" + name}
 	sc := bufio.NewScanner(r)
@@ -103,11 +102,7 @@ func Trace(name string, r io.Reader) (Dist, error) {
 		}
 		v, err := parseDelay(text)
 		if err != nil {
-			ms, nerr := strconv.ParseFloat(text, 64)
-			if nerr != nil || !(ms >= 0 && ms <= 3.6e6) {
-				return Dist{}, fmt.Errorf("%s:%d: %w", name, line, err)
-			}
-			v = time.Duration(ms * float64(time.Millisecond))
+			return Dist{}, fmt.Errorf("%s:%d: %w", name, line, err)
 		}
 		d.trace = append(d.trace, v)
 	}
@@ -132,8 +127,11 @@ func two(lo, hi string) (float64, float64, error) {
 var errDelay = errors.New("must be between 0 and 1h")
 
 func parseDelay(text string) (time.Duration, error) {
-	if text == "0" {
-		return 0, nil
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(seconds >= 0 && seconds <= 3600) {
+			return 0, fmt.Errorf("%q %w", text, errDelay)
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
 	}
 	v, err := time.ParseDuration(text)
 	if err != nil {

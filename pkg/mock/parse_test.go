@@ -20,7 +20,9 @@ func TestDelaysAreReadAndWrongOnesExplained(t *testing.T) {
 		{"exp:20ms", 0, time.Hour, ""},
 		{"lognormal:60ms,0.3", time.Millisecond, time.Hour, ""},
 		{"pareto:5ms,1.5", 5 * time.Millisecond, time.Hour, ""},
-		{"50", 0, 0, "not a duration"},
+		{"0.5", 500 * time.Millisecond, 500 * time.Millisecond, ""},
+		{"soon", 0, 0, "not a duration"},
+		{"4000", 0, 0, "between 0 and 1h"},
 		{"-1s", 0, 0, "between 0 and 1h"},
 		{"2h", 0, 0, "between 0 and 1h"},
 		{"uniform:10ms", 0, 0, "two durations"},
@@ -52,7 +54,7 @@ func TestDelaysAreReadAndWrongOnesExplained(t *testing.T) {
 }
 
 func TestTraceIsTakenInTurn(t *testing.T) {
-	d, err := Trace("delays.txt", strings.NewReader("# ms\n10\n20ms\n\n0.5\n"))
+	d, err := Trace("delays.txt", strings.NewReader("# gaps\n10ms\n20ms\n\n0.0005\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
