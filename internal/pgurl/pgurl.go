@@ -13,6 +13,7 @@ package pgurl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -84,6 +85,15 @@ type Target struct {
 	addresses []*pgconn.FallbackConfig // every host, TLS and plain, in order
 }
 
+// blank is what pgx wants to have parsed before it takes a configuration. It
+// overrides all that libpq's environment could put in; the socket keeps pgx
+// from reading certificate files of its own choice. Only PGSERVICE gets past.
+const blank = "host=/blank port=5432 user=x password=x dbname=x sslmode=disable target_session_attrs=any " +
+	"channel_binding=prefer sslcertmode=allow sslnegotiation=postgres min_protocol_version=3.0 " +
+	"max_protocol_version=3.0 connect_timeout=0"
+
+var errService = errors.New("the environment variable PGSERVICE cannot be used together with a database URL; unset it")
+
 // Parse translates a URL. Errors never quote the URL.
 func Parse(text redact.Secret, o Options) (*Target, error) {
 	parts, err := split(strings.TrimSpace(text.Reveal()))
@@ -102,14 +112,10 @@ func Parse(text redact.Secret, o Options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := pgx.ParseConfig("host=localhost user=x password=x dbname=x sslmode=disable " +
-		"target_session_attrs=any channel_binding=prefer sslcertmode=allow sslnegotiation=postgres " +
-		"min_protocol_version=3.0 max_protocol_version=3.0 connect_timeout=0")
+	c, err := pgx.ParseConfig(blank)
 	if err != nil {
-		// Everything but PGSERVICE is overridden above.
-		return nil, fmt.Errorf("the environment variable PGSERVICE cannot be used together with a database URL; unset it")
+		return nil, errService
 	}
-	c := base
 	c.User, c.Password, c.Database = parts.user, parts.password, parts.database
 	if c.User == "" {
 		c.User = "postgres"
@@ -251,9 +257,9 @@ func applicationName(o Options) string {
 
 // PoolConfig returns a configuration for pgxpool with the pool's limits.
 func (t *Target) PoolConfig() (*pgxpool.Config, error) {
-	pc, err := pgxpool.ParseConfig("host=localhost user=x password=x sslmode=disable target_session_attrs=any")
+	pc, err := pgxpool.ParseConfig(blank)
 	if err != nil {
-		return nil, fmt.Errorf("the environment variable PGSERVICE cannot be used together with a database URL; unset it")
+		return nil, errService
 	}
 	pc.ConnConfig = t.Config.Copy()
 	pc.MaxConns = int32(min(t.Pool.Max, 100_000))
