@@ -35,6 +35,9 @@ func (r *Response) Scan(body []byte) error {
 	return nil
 }
 
+// Reset lets go of the answer.
+func (r *Response) Reset() { r.body, r.answer = nil, answer{} }
+
 // Usage returns what the answer reports; Known is false when it reports
 // nothing.
 func (r *Response) Usage() call.Usage { return r.answer.usage }

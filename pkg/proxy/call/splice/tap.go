@@ -180,7 +180,7 @@ func (t *Tap) advance(n int) {
 				t.line++
 				switch t.tail {
 				case tailForward:
-					t.out = append(t.out, '\n')
+					t.emit(t.buf[t.line-1 : t.line])
 					t.event = t.line
 				case tailDrop:
 					t.event = t.line
@@ -332,10 +332,11 @@ func (t *Tap) readEvent(event []byte) (forward bool) {
 		return t.readObject(event, data)
 	case '[':
 		if string(bytes.TrimSpace(data)) == "[DONE]" {
-			t.done = true
 			if t.events == 0 {
+				t.err = &StreamError{Kind: Empty}
 				return false
 			}
+			t.done = true
 			t.start()
 			t.out = append(t.out, event...)
 			return true
@@ -476,7 +477,7 @@ func (t *Tap) Finish() (out []byte, err error) {
 	}
 	t.finishEvent()
 	switch {
-	case t.err != nil || t.done && t.events > 0:
+	case t.err != nil || t.done:
 	case t.events == 0 && t.junk:
 		body := bytes.Clone(append(t.held, t.buf[t.event:]...))
 		t.err = &StreamError{Kind: NotStream, Body: body[:min(len(body), 4<<10)]}

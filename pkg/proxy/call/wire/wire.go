@@ -1,0 +1,93 @@
+// Package wire is how handlers speak with upstreams of any format. A [Lane] is
+// one deployment prepared for one kind of call; it is built when a
+// configuration is loaded, and shared by all requests. An [Exchange] is one
+// attempt on that lane and holds the state of its translation; it belongs to one
+// goroutine.
+//
+// The package holds interfaces and small values only. Handlers import it instead
+// of the provider room, which implements it.
+package wire
+
+import (
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+)
+
+// Op is a kind of call.
+type Op uint8
+
+// The kinds of call that a lane can be prepared for.
+const (
+	Chat Op = iota
+	Completions
+	Embeddings
+)
+
+// Lane is the prepared way to one deployment. It is immutable.
+type Lane interface {
+	// Target is where requests go.
+	Target() *call.Target
+	// Open begins one attempt. Close the exchange when the attempt is over.
+	Open(o Options) Exchange
+}
+
+// Options say what one attempt needs.
+type Options struct {
+	// Request is the client's body. It stays unchanged until Close.
+	Request *splice.Request
+	// Model is the provider model for this request when it is not the
+	// deployment's own (wildcard deployments); empty means the deployment's.
+	Model string
+	// Restamp is the model name that the client sees; empty leaves the
+	// provider's.
+	Restamp string
+	// AskUsage makes a streamed call ask the upstream for usage.
+	AskUsage bool
+	// HideUsage keeps the usage event from the client.
+	HideUsage bool
+}
+
+// Exchange is one attempt: AppendRequest once, then either AppendAnswer with
+// the complete answer, or the stream's methods.
+type Exchange interface {
+	// AppendRequest appends the upstream's body to dst.
+	AppendRequest(dst []byte) ([]byte, error)
+	// AppendAnswer appends the client's body for a complete answer of success.
+	// The error is splice.ErrNotJSON, a *Fault, or a *call.Error.
+	AppendAnswer(dst, answer []byte) ([]byte, error)
+
+	// Space returns room for the next read of a stream, Advance takes the n bytes
+	// read there and returns what goes to the client, Finish says that the body
+	// has ended. Nothing comes out before the first event that goes to the
+	// client. Output is valid until the next call and good even when an error
+	// comes with it. The error is a *splice.StreamError or a *call.Error.
+	Space() []byte
+	Advance(n int) ([]byte, error)
+	Finish() ([]byte, error)
+	// Done reports that the stream is complete: what follows is ignored.
+	Done() bool
+
+	// Outcome is what the answer said about itself, so far.
+	Outcome() Outcome
+	// Close gives the exchange back. Nothing that it returned may be used then.
+	Close()
+}
+
+// Outcome is what an answer says about itself.
+type Outcome struct {
+	Usage call.Usage
+	// ID is the answer's id, FinishReason the last one; both are valid until
+	// Close.
+	ID, FinishReason []byte
+	// TextBytes is the length of what the model wrote, for an estimate when the
+	// upstream reported no usage.
+	TextBytes int
+	// Events counts the events of a stream.
+	Events int
+}
+
+// Fault is an error that an upstream put into an answer of status 200.
+type Fault struct{ Body []byte }
+
+// Error says what happened without quoting the upstream.
+func (*Fault) Error() string { return "the upstream reported an error with status 200" }

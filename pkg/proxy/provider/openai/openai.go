@@ -1,0 +1,190 @@
+// Package openai speaks with every upstream that understands OpenAI's wire
+// format: bodies are spliced, never decoded. It prepares URLs, headers and
+// rewrite rules once per deployment; it opens no connection and decides nothing
+// about errors.
+package openai
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
+)
+
+// Options configure the lane of one deployment.
+type Options struct {
+	// Rewrite holds the deployment's rules for bodies: parameters, dropped
+	// members, metadata. Its Model and Usage are set per request.
+	Rewrite splice.Rewrite
+	// DropEmpty holds back stream events without choices and usage.
+	DropEmpty bool
+	// UserAgent is sent to the upstream.
+	UserAgent string
+}
+
+// lane implements wire.Lane.
+type lane struct {
+	target  call.Target
+	model   string
+	options Options
+	pool    *sync.Pool
+}
+
+var _ wire.Lane = (*lane)(nil)
+
+// paths are appended to the base URL.
+var paths = map[wire.Op]string{
+	wire.Chat:        "/chat/completions",
+	wire.Completions: "/completions",
+	wire.Embeddings:  "/embeddings",
+}
+
+// exchanges are shared by all lanes: their size depends on traffic, not on the
+// number of deployments.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// Prepare builds the lane of d for op.
+func Prepare(d *call.Deployment, op wire.Op, o Options) (wire.Lane, error) {
+	u, err := Endpoint(d.APIBase, op)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{model: d.Model, options: o, pool: &exchanges}
+	l.target.URL = u
+	l.target.Header = header(d, o, "application/json")
+	l.target.StreamHeader = header(d, o, "text/event-stream")
+	return l, nil
+}
+
+// Endpoint returns the URL for op below a base. A query in the base stays; a
+// base that names the endpoint of chat completions already, as people paste it,
+// is understood.
+func Endpoint(base string, op wire.Op) (*url.URL, error) {
+	path, ok := paths[op]
+	if !ok {
+		return nil, fmt.Errorf("kind of call %d has no OpenAI endpoint", op)
+	}
+	u, err := url.Parse(strings.TrimSpace(base))
+	if err != nil {
+		// The parser's error quotes the URL, which may hold a password.
+		return nil, errors.New("api_base is not a URL")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("api_base must be a URL that starts with http:// or https:// and names a host")
+	}
+	if u.User != nil {
+		return nil, errors.New("api_base holds a user name or password: set api_key or extra_headers instead")
+	}
+	u.Fragment = ""
+	trimmed := strings.TrimRight(u.EscapedPath(), "/")
+	trimmed = strings.TrimSuffix(trimmed, paths[wire.Chat])
+	full := trimmed + path
+	unescaped, err := url.PathUnescape(full)
+	if err != nil {
+		return nil, errors.New("api_base holds a broken % escape")
+	}
+	u.Path, u.RawPath = unescaped, full
+	return u, nil
+}
+
+// header builds the headers of every request of a deployment. Client headers
+// are not part of it: none passes unless a setting says so.
+func header(d *call.Deployment, o Options, accept string) http.Header {
+	h := make(http.Header, 6+len(d.ExtraHeaders))
+	h.Set("Content-Type", "application/json")
+	h.Set("Accept", accept)
+	// Bytes are spliced, so they must arrive as they are.
+	h.Set("Accept-Encoding", "identity")
+	if o.UserAgent != "" {
+		h.Set("User-Agent", o.UserAgent)
+	}
+	if !d.APIKey.IsZero() {
+		h.Set("Authorization", "Bearer "+d.APIKey.Reveal())
+	}
+	if d.Organization != "" {
+		h.Set("Openai-Organization", d.Organization)
+	}
+	for name, values := range d.ExtraHeaders {
+		switch name = http.CanonicalHeaderKey(name); name {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Host", "Accept-Encoding", "Content-Type":
+			continue // what frames or encodes our own body is not theirs to set
+		}
+		h[name] = values
+	}
+	return h
+}
+
+// Target implements wire.Lane.
+func (l *lane) Target() *call.Target { return &l.target }
+
+// Open implements wire.Lane.
+func (l *lane) Open(o wire.Options) wire.Exchange {
+	x := l.pool.Get().(*exchange)
+	x.lane, x.o = l, o
+	x.complete = false
+	if o.Request != nil && o.Request.Streams() {
+		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
+	}
+	return x
+}
+
+// exchange implements wire.Exchange.
+type exchange struct {
+	lane     *lane
+	o        wire.Options
+	complete bool // an answer was scanned, not a stream
+	response splice.Response
+	tap      splice.Tap
+}
+
+var _ wire.Exchange = (*exchange)(nil)
+
+func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
+	w := x.lane.options.Rewrite
+	w.Model = x.o.Model
+	if w.Model == "" {
+		w.Model = x.lane.model
+	}
+	w.Usage = x.o.AskUsage
+	return x.o.Request.Append(dst, &w), nil
+}
+
+func (x *exchange) AppendAnswer(dst, answer []byte) ([]byte, error) {
+	x.complete = true
+	if err := x.response.Scan(answer); err != nil {
+		return dst, err
+	}
+	if f := x.response.Fault(); f != nil {
+		return dst, &wire.Fault{Body: answer}
+	}
+	return x.response.Append(dst, x.o.Restamp), nil
+}
+
+func (x *exchange) Space() []byte                 { return x.tap.Space() }
+func (x *exchange) Advance(n int) ([]byte, error) { return x.tap.Advance(n) }
+func (x *exchange) Finish() ([]byte, error)       { return x.tap.Finish() }
+func (x *exchange) Done() bool                    { return x.tap.Done() }
+
+func (x *exchange) Outcome() wire.Outcome {
+	if x.complete {
+		r := &x.response
+		return wire.Outcome{Usage: r.Usage(), ID: r.ID(), FinishReason: r.FinishReason(), TextBytes: r.TextBytes()}
+	}
+	t := &x.tap
+	return wire.Outcome{
+		Usage: t.Usage(), ID: t.ID(), FinishReason: t.FinishReason(), TextBytes: t.TextBytes(), Events: t.Events(),
+	}
+}
+
+func (x *exchange) Close() {
+	x.lane = nil
+	x.o = wire.Options{}
+	x.response.Reset()
+	exchanges.Put(x)
+}
