@@ -128,7 +128,7 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 	x := l.pool.Get().(*exchange)
 	x.lane, x.o = l, o
 	x.complete = false
-	if o.Request != nil && o.Request.Streams() {
+	if x.stream = o.Request.Streams(); x.stream {
 		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
 	}
 	return x
@@ -138,7 +138,8 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 type exchange struct {
 	lane     *lane
 	o        wire.Options
-	complete bool // an answer was scanned, not a stream
+	complete bool // a whole answer was scanned
+	stream   bool // tap belongs to this attempt
 	response splice.Response
 	tap      splice.Tap
 }
@@ -175,6 +176,9 @@ func (x *exchange) Outcome() wire.Outcome {
 	if x.complete {
 		r := &x.response
 		return wire.Outcome{Usage: r.Usage(), ID: r.ID(), FinishReason: r.FinishReason(), TextBytes: r.TextBytes()}
+	}
+	if !x.stream {
+		return wire.Outcome{}
 	}
 	t := &x.tap
 	return wire.Outcome{
