@@ -90,6 +90,13 @@ type Deployment struct {
 	// StreamOptions says that the upstream understands
 	// stream_options.include_usage.
 	StreamOptions bool
+	// Lane is what the handlers have prepared for this deployment (target,
+	// rewrite rules); routing passes it along and never looks into it.
+	Lane any
+	// Answer holds the headers of every answer that this deployment gave, with
+	// canonical names; computed once, its values are shared between answers.
+	Answer http.Header
+
 	// KeepModel leaves the provider's model name in the answer (Azure model
 	// router deployments).
 	KeepModel bool

@@ -1,0 +1,234 @@
+// Package api answers HTTP requests: one file per family of endpoints. It reads
+// a request, asks the other rooms through the interfaces of API (who is
+// calling, which deployment, send this, count that), and writes the answer in
+// the dialect of the endpoint. It decides nothing about keys, routes or prices,
+// and opens no connection itself.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// Identifier says who is calling, from the headers alone.
+type Identifier interface {
+	Identify(r *http.Request) (*call.Identity, *call.Error)
+}
+
+// Router finds deployments and makes attempts.
+type Router interface {
+	Run(ctx context.Context, c *call.Call, p *call.Plan, a call.Attempter) *call.Error
+	Has(model string) bool
+	Empty() bool
+	Models() []string
+}
+
+// Classifier turns an upstream's failure into what the client sees and the
+// router decides by.
+type Classifier interface {
+	// Status classifies an answer whose status is not a success; body is its
+	// beginning.
+	Status(d *call.Deployment, status int, header http.Header, body []byte) *call.Error
+	// Fault classifies an error object within an answer of status 200.
+	Fault(d *call.Deployment, header http.Header, fault []byte) *call.Error
+	// Invalid classifies an answer of status 200 that is not what was asked for;
+	// why says so without quoting it, body is its beginning.
+	Invalid(d *call.Deployment, header http.Header, body []byte, why error) *call.Error
+	// Transport classifies a failure to exchange messages at all.
+	Transport(d *call.Deployment, err error) *call.Error
+	// Timeout is the failure of an attempt that took longer than limit.
+	Timeout(d *call.Deployment, limit time.Duration) *call.Error
+}
+
+// Recorder takes what is known about a call when it is over. It must not block
+// and must copy what it keeps.
+type Recorder interface {
+	Record(c *call.Call)
+}
+
+// Options configure an API. All interfaces are required.
+type Options struct {
+	Identify Identifier
+	Router   Router
+	Upstream call.Upstream
+	Classify Classifier
+	Record   Recorder
+
+	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
+	RootPath string
+	// MaxBody bounds JSON request bodies in bytes; 0 means 64 MiB.
+	MaxBody int64
+	// MaxAnswer bounds answers that are not streamed; 0 means 256 MiB.
+	MaxAnswer int64
+	// CompletionModel is general_settings.completion_model: it replaces the
+	// model of every request.
+	CompletionModel string
+	// ModelAlias is litellm_settings.model_alias_map.
+	ModelAlias map[string]string
+	// StreamUsage is general_settings.always_include_stream_usage; nil asks the
+	// upstream and hides the answer from clients that did not ask.
+	StreamUsage *bool
+	// CancelOnDisconnect ends the attempt in flight of a call that does not
+	// stream when its client leaves.
+	CancelOnDisconnect bool
+	// MaxStreamDuration ends every stream after this time; 0 does not.
+	MaxStreamDuration time.Duration
+	// Database is what readiness says about the database.
+	Database func() DatabaseState
+	// Emulated is the LiteLLM release answered as, Build our own version.
+	Emulated, Build string
+	// HideVersions leaves both out of the answers' headers.
+	HideVersions bool
+	// LogLevel is what readiness details report.
+	LogLevel string
+	// Access writes access lines; nil writes none.
+	Access AccessLog
+	// Log is for what operators must know; nil discards.
+	Log *slog.Logger
+}
+
+// AccessLog writes one line for a finished request.
+type AccessLog interface {
+	Line(r *http.Request, status int)
+}
+
+// API serves all endpoints. It is an http.Handler.
+type API struct {
+	o        Options
+	routes   map[string]*route
+	draining atomic.Bool
+	answer   answerHeaders
+	calls    sync.Pool
+	inFlight inFlight
+}
+
+type route struct {
+	// name is the canonical path, without path values.
+	name   string
+	method string
+	// public routes need no key.
+	public bool
+	serve  func(a *API, x *exchange) int
+}
+
+// exchange is one request on its way through a handler.
+type exchange struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	route *route
+	// path is the request's path below the root path.
+	path string
+	// value is the path's {model} or {model_id}.
+	value  string
+	caller *call.Identity
+}
+
+// New returns an API.
+func New(o Options) *API {
+	if o.MaxBody <= 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.MaxAnswer <= 0 {
+		o.MaxAnswer = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Database == nil {
+		o.Database = func() DatabaseState { return DatabaseNone }
+	}
+	o.RootPath = strings.TrimRight(o.RootPath, "/")
+	if o.RootPath != "" && o.RootPath[0] != '/' {
+		o.RootPath = "/" + o.RootPath
+	}
+	a := &API{o: o, routes: routes()}
+	a.answer = newAnswerHeaders(&o)
+	a.calls.New = func() any { return newChat(a) }
+	return a
+}
+
+// Drain makes readiness fail, so that no new traffic is sent here; requests are
+// still served.
+func (a *API) Drain() { a.draining.Store(true) }
+
+// InFlight is the number of requests being served.
+func (a *API) InFlight() int64 { return a.inFlight.sum() }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	slot := a.inFlight.enter()
+	x := exchange{w: w, r: r}
+	status := http.StatusInternalServerError
+	defer func() {
+		slot.leave()
+		if p := recover(); p != nil {
+			status = a.panicked(&x, p)
+		}
+		if a.o.Access != nil {
+			a.o.Access.Line(r, status)
+		}
+	}()
+	status = a.dispatch(&x)
+}
+
+// panicked turns a bug into an answer: the request ends, the process does not.
+func (a *API) panicked(x *exchange, p any) int {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	a.o.Log.Error("internal error", "path", x.r.URL.Path, "panic", p)
+	// Sets no header of its own if the answer has begun; net/http then cuts the
+	// connection, since the length does not fit.
+	defer func() { _ = recover() }()
+	writeJSON(x.w, http.StatusInternalServerError, []byte(`{"error":{"message":"Internal server error","type":"internal_server_error"}}`))
+	return http.StatusInternalServerError
+}
+
+func (a *API) dispatch(x *exchange) int {
+	x.path = x.r.URL.Path
+	if a.o.RootPath != "" {
+		if rest, ok := strings.CutPrefix(x.path, a.o.RootPath); ok && (rest == "" || rest[0] == '/') {
+			x.path = rest
+		}
+	}
+	if x.path == "" {
+		x.path = "/"
+	}
+	rt := a.routes[x.path]
+	if rt == nil {
+		rt, x.value = match(x.path)
+	}
+	if rt == nil {
+		return a.unknownPath(x)
+	}
+	x.route = rt
+	if rt.method != "" && x.r.Method != rt.method {
+		return methodNotAllowed(x, rt)
+	}
+	if !rt.public {
+		id, err := a.o.Identify.Identify(x.r)
+		if err != nil {
+			return a.refuse(x, err)
+		}
+		x.caller = id
+	}
+	return rt.serve(a, x)
+}
+
+// refuse answers before the body has been read. The connection ends when there
+// is a body, so that nobody can make the server read what it will not use.
+func (a *API) refuse(x *exchange, err *call.Error) int {
+	if x.r.ContentLength != 0 {
+		x.w.Header()["Connection"] = closeValue
+	}
+	return writeError(x.w, err)
+}
+
+var closeValue = []string{"close"}

@@ -1,0 +1,345 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+)
+
+// Lane is how one deployment takes chat completions: where they go and how a
+// body becomes the upstream's. Handlers find it in call.Deployment.Lane.
+type Lane struct {
+	Target  call.Target
+	Rewrite splice.Rewrite
+	// DropEmpty holds back events without choices and usage (Azure's first).
+	DropEmpty bool
+}
+
+// chat is one chat completion on its way through the gateway. It is reused:
+// nothing of it may be held beyond run.
+type chat struct {
+	a      *API
+	x      *exchange
+	call   call.Call
+	plan   call.Plan
+	values values
+
+	in, out *buffer // the client's body, and the upstream's
+	answer  *buffer // the upstream's, complete
+	written *buffer // the client's, complete
+	request splice.Request
+	reply   splice.Response
+	tap     splice.Tap
+
+	// mock is the request's own mock_response.
+	mock    string
+	mocked  bool
+	retries int
+	// wantsUsage outlives the request's body.
+	wantsUsage bool
+}
+
+// buffer is a byte slice with a stable address, so that pooling it costs no
+// allocation.
+type buffer struct{ b []byte }
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 4<<10)} }}
+
+func takeBuffer() *buffer { return buffers.Get().(*buffer) }
+
+// release gives a buffer back and forgets it.
+func release(b **buffer) {
+	if *b == nil {
+		return
+	}
+	if kept := keep((*b).b); kept != nil {
+		(*b).b = kept
+		buffers.Put(*b)
+	}
+	*b = nil
+}
+
+func newChat(a *API) *chat {
+	c := &chat{a: a}
+	c.plan.ClientGone = func() bool { return c.x.r.Context().Err() != nil }
+	return c
+}
+
+func serveChat(a *API, x *exchange) int {
+	c := a.calls.Get().(*chat)
+	status := c.run(x)
+	c.reset()
+	a.calls.Put(c)
+	return status
+}
+
+func (c *chat) reset() {
+	gone := c.plan.ClientGone
+	release(&c.in)
+	release(&c.out)
+	release(&c.answer)
+	release(&c.written)
+	c.x = nil
+	c.call = call.Call{}
+	c.plan = call.Plan{ClientGone: gone}
+	c.values.reset()
+	c.mock, c.mocked = "", false
+	_ = c.request.Scan(nil) // lets go of the body
+}
+
+// run serves the request and returns the status for the log.
+func (c *chat) run(x *exchange) int {
+	c.x = x
+	c.call = call.Call{Caller: x.caller, Route: x.route.name, Start: time.Now()}
+	err := c.prepare()
+	if err == nil {
+		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
+	}
+	c.call.Err = err
+	if err != nil && !err.Sent {
+		c.fail(err)
+	}
+	if x.r.Context().Err() != nil && c.call.Status == 0 {
+		c.call.Status = call.ClassClientGone.Status()
+	}
+	c.call.End = time.Now()
+	c.a.o.Record.Record(&c.call)
+	return c.call.Status
+}
+
+// fail answers with an error.
+func (c *chat) fail(err *call.Error) {
+	if err.Class == call.ClassClientGone && err.Status == 0 {
+		c.call.Status = err.Class.Status()
+		return
+	}
+	c.a.callHeaders(c.x.w.Header(), &c.call, &c.values)
+	timings(c.x.w.Header(), &c.call, &c.values, time.Now())
+	c.call.Status = writeError(c.x.w, err)
+}
+
+// prepare reads the request.
+func (c *chat) prepare() *call.Error {
+	x := c.x
+	if c.call.ID = headerValue(x.r.Header, "X-Litellm-Call-Id"); c.call.ID == "" || len(c.call.ID) > 256 {
+		c.call.ID = newID()
+	}
+	if err := jsonContent(x.r.Header); err != nil {
+		x.w.Header()["Connection"] = closeValue
+		return err
+	}
+	c.in = takeBuffer()
+	var err *call.Error
+	if c.in.b, err = readBody(x.w, x.r, c.in.b, c.a.o.MaxBody); err != nil {
+		return err
+	}
+	if err := c.request.Scan(c.in.b); err != nil {
+		return call.AsError(err)
+	}
+	if err := c.settings(); err != nil {
+		return err
+	}
+	c.call.Model = c.model()
+	c.call.Stream = c.request.Streams()
+	c.wantsUsage = c.request.WantsUsage()
+	c.plan.Model, c.plan.Stream = c.call.Model, c.call.Stream
+	if user, ok := c.request.Text(splice.User); ok {
+		c.call.EndUser = string(user)
+	}
+	if !c.a.o.Router.Has(c.plan.Model) {
+		if c.a.o.Router.Empty() {
+			return call.NewError(http.StatusInternalServerError, call.None, call.None, "No models configured on proxy")
+		}
+		return invalidModel("/chat/completions", c.call.Model)
+	}
+	return nil
+}
+
+// model is what the request is about: the server's own choice, the path's, the
+// body's, in this order.
+func (c *chat) model() string {
+	name := c.a.o.CompletionModel
+	if name == "" {
+		name = c.x.value
+	}
+	if name == "" {
+		text, ok := c.request.Text(splice.Model)
+		if !ok {
+			return call.None // as LiteLLM prints a missing model
+		}
+		name = string(text)
+	}
+	if to := c.a.o.ModelAlias[name]; to != "" {
+		return to
+	}
+	return name
+}
+
+func invalidModel(route, model string) *call.Error {
+	return call.NewError(http.StatusBadRequest, call.None, call.None,
+		"{'error': '"+route+": Invalid model name passed in model="+model+
+			". Call `/v1/models` to view available models for your key.'}")
+}
+
+// Attempt implements call.Attempter.
+func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *call.Error {
+	switch {
+	case c.mocked:
+		return c.serveMock(d, c.mock)
+	case d.MockResponse != nil:
+		return c.serveMock(d, *d.MockResponse)
+	}
+	lane, ok := d.Lane.(*Lane)
+	if !ok {
+		e := call.NewError(http.StatusBadRequest, "invalid_request_error", "model",
+			"The deployment behind model="+c.call.Model+" does not take chat completions")
+		e.Class = call.ClassBadRequest
+		return e
+	}
+	if c.in == nil {
+		panic("attempt after the answer has begun")
+	}
+	rewrite := lane.Rewrite
+	rewrite.Model = d.Model
+	strip := false
+	if c.call.Stream {
+		rewrite.Usage, strip = c.usage(d)
+	}
+	if c.out == nil {
+		c.out = takeBuffer()
+	}
+	if size := c.request.Size(&rewrite); cap(c.out.b) < size {
+		c.out.b = make([]byte, 0, size)
+	}
+	c.out.b = c.request.Append(c.out.b[:0], &rewrite)
+	if c.call.Stream {
+		return c.stream(ctx, d, lane, l, strip)
+	}
+	return c.complete(ctx, d, lane, l)
+}
+
+// usage decides whether to ask a stream for its usage, and whether to keep the
+// answer from a client that did not.
+func (c *chat) usage(d *call.Deployment) (ask, strip bool) {
+	if c.wantsUsage || !d.StreamOptions {
+		return false, false
+	}
+	if always := c.a.o.StreamUsage; always != nil {
+		return *always, false
+	}
+	return true, true
+}
+
+// restamp is the model name that the client gets to see; empty leaves the
+// upstream's.
+func (c *chat) restamp(d *call.Deployment) string {
+	if c.call.Fallbacks > 0 || d.KeepModel {
+		return ""
+	}
+	return c.call.Model
+}
+
+// send makes the upstream request. The lease is over when it returns an error.
+func (c *chat) send(ctx context.Context, lane *Lane, header http.Header) (call.Response, call.Lease, error) {
+	request := call.Request{Method: http.MethodPost, URL: lane.Target.URL, Header: header, Body: c.out.b}
+	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
+	if err != nil {
+		c.sent(lease)
+	}
+	return resp, lease, err
+}
+
+// sent ends a lease. A buffer that is still being read is left to the garbage
+// collector.
+func (c *chat) sent(lease call.Lease) {
+	if !lease.Done() {
+		c.out = nil
+	}
+}
+
+// complete serves an answer in one piece.
+func (c *chat) complete(ctx context.Context, d *call.Deployment, lane *Lane, l call.Limits) *call.Error {
+	base := ctx
+	if !c.a.o.CancelOnDisconnect {
+		// The answer is paid for: it is fetched also when nobody waits for it.
+		base = context.WithoutCancel(ctx)
+	}
+	attempt, cancel := context.WithTimeout(base, l.Timeout)
+	defer cancel()
+	begin := time.Now()
+	resp, lease, err := c.send(attempt, lane, lane.Target.Header)
+	if err != nil {
+		return c.broken(ctx, attempt, d, l.Timeout, err)
+	}
+	if c.answer == nil {
+		c.answer = takeBuffer()
+	}
+	limit := c.a.o.MaxAnswer
+	if resp.Status >= 300 || resp.Status < 200 {
+		limit = errorBodyLimit
+	}
+	c.answer.b, err = readAnswer(resp.Body, resp.Length, c.answer.b, limit)
+	resp.Body.Close()
+	c.call.UpstreamTime = time.Since(begin)
+	c.sent(lease)
+	if limit == errorBodyLimit {
+		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+	}
+	if errors.Is(err, errAnswerTooLarge) {
+		return c.a.o.Classify.Invalid(d, resp.Header, nil, err)
+	}
+	if err != nil {
+		return c.broken(ctx, attempt, d, l.Timeout, err)
+	}
+	if err := c.reply.Scan(c.answer.b); err != nil {
+		return c.a.o.Classify.Invalid(d, resp.Header, c.answer.b[:min(len(c.answer.b), errorBodyLimit)], err)
+	}
+	if fault := c.reply.Fault(); fault != nil {
+		return c.a.o.Classify.Fault(d, resp.Header, fault)
+	}
+	c.call.Usage = c.reply.Usage()
+	body := c.answer.b
+	if model := c.restamp(d); model != "" {
+		if c.written == nil {
+			c.written = takeBuffer()
+		}
+		c.written.b = c.reply.Append(c.written.b[:0], model)
+		body = c.written.b
+	}
+	c.writeAnswer(resp.Header, body)
+	return nil
+}
+
+// errorBodyLimit is how much of a failure's text is read.
+const errorBodyLimit = 64 << 10
+
+// writeAnswer sends a complete answer with its headers.
+func (c *chat) writeAnswer(upstream http.Header, body []byte) {
+	w, h := c.x.w, c.x.w.Header()
+	upstreamHeaders(h, upstream)
+	c.a.callHeaders(h, &c.call, &c.values)
+	c.call.FirstByte = time.Now()
+	timings(h, &c.call, &c.values, c.call.FirstByte)
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = c.values.one(itoa(&c.values.text, len(body)))
+	c.call.Status = http.StatusOK
+	if _, err := w.Write(body); err != nil || c.plan.ClientGone() {
+		c.call.Status = call.ClassClientGone.Status()
+	}
+}
+
+// broken says why an exchange did not come to its end.
+func (c *chat) broken(client, attempt context.Context, d *call.Deployment, limit time.Duration, err error) *call.Error {
+	switch cause := context.Cause(attempt); {
+	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, errStalled):
+		return c.a.o.Classify.Timeout(d, limit)
+	case client.Err() != nil && attempt.Err() != nil:
+		return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Err: err}
+	}
+	return c.a.o.Classify.Transport(d, err)
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// envelope is the first of LiteLLM's error bodies: what every failure of a call
+// looks like. code is the HTTP status as text, never the upstream's symbol.
+type envelope struct {
+	Error envelopeError `json:"error"`
+}
+
+type envelopeError struct {
+	Message  string          `json:"message"`
+	Type     *string         `json:"type"`
+	Param    *string         `json:"param"`
+	Code     string          `json:"code"`
+	Provider *providerFields `json:"provider_specific_fields,omitempty"`
+}
+
+type providerFields struct {
+	Code string `json:"code,omitempty"`
+}
+
+// errorBody renders err as the envelope's JSON.
+func errorBody(err *call.Error, status int) []byte {
+	e := envelope{Error: envelopeError{
+		Message: redact.Text(err.Message),
+		Type:    nullable(err.Type),
+		Param:   nullable(err.Param),
+		Code:    strconv.Itoa(status),
+	}}
+	if err.Code != "" {
+		e.Error.Provider = &providerFields{Code: err.Code}
+	}
+	return marshal(e)
+}
+
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// marshal writes JSON as Python's web frameworks do: <, > and & stand as they
+// are.
+func marshal(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return []byte(`{"error":{"message":"Internal server error","type":"internal_server_error"}}`)
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// writeError answers with err and returns the status sent.
+func writeError(w http.ResponseWriter, err *call.Error) int {
+	status := err.StatusCode()
+	h := w.Header()
+	for name, values := range err.Header {
+		h[name] = values
+	}
+	writeJSON(w, status, errorBody(err, status))
+	return status
+}
+
+// writeJSON answers with a complete JSON body.
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone: nothing is left to tell it
+}
+
+var (
+	jsonType  = []string{"application/json"}
+	eventType = []string{"text/event-stream; charset=utf-8"}
+)
+
+// detail answers in the framework's own form.
+func detail(w http.ResponseWriter, status int, text string) int {
+	writeJSON(w, status, marshal(struct {
+		Detail string `json:"detail"`
+	}{text}))
+	return status
+}

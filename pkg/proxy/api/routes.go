@@ -1,0 +1,110 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// routes returns the endpoints with a fixed path.
+func routes() map[string]*route {
+	table := map[string]*route{}
+	add := func(rt route, paths ...string) {
+		rt.name = paths[0]
+		for _, p := range paths {
+			table[p] = &rt
+		}
+	}
+	add(route{method: http.MethodPost, serve: serveChat}, "/v1/chat/completions", "/chat/completions")
+	add(route{method: http.MethodGet, serve: serveModels}, "/v1/models", "/models")
+	add(route{public: true, serve: serveLiveness}, "/health/liveliness", "/health/liveness")
+	add(route{public: true, serve: serveReadiness}, "/health/readiness")
+	add(route{method: http.MethodGet, serve: serveReadinessDetails}, "/health/readiness/details")
+	add(route{method: http.MethodGet, public: true, serve: serveHome}, "/")
+	return table
+}
+
+var (
+	chatRoute   = route{name: "/v1/chat/completions", method: http.MethodPost, serve: serveChat}
+	modelRoute  = route{name: "/v1/models/{model_id}", method: http.MethodGet, serve: serveModel}
+	absentRoute = route{name: "other", serve: serveAbsent}
+)
+
+// match finds the endpoints whose path holds a value.
+func match(path string) (*route, string) {
+	for _, prefix := range [...]string{"/v1/models/", "/models/"} {
+		if id, ok := strings.CutPrefix(path, prefix); ok && id != "" && !strings.Contains(id, ":") {
+			return &modelRoute, id
+		}
+	}
+	for _, prefix := range [...]string{"/openai/deployments/", "/engines/", "/v1/engines/"} {
+		rest, ok := strings.CutPrefix(path, prefix)
+		if !ok {
+			continue
+		}
+		// A model name may hold one slash.
+		if model, ok := strings.CutSuffix(rest, "/chat/completions"); ok && model != "" && strings.Count(model, "/") <= 1 {
+			return &chatRoute, model
+		}
+	}
+	if absent(path) {
+		return &absentRoute, ""
+	}
+	return nil, ""
+}
+
+// absentPrefixes are LiteLLM's endpoints that this build does not serve. They
+// are answered as such, with a key: a client must be able to tell "not in this
+// gateway" from "you have mistyped the path".
+var absentPrefixes = [...]string{
+	"/completions", "/embeddings", "/responses", "/messages", "/images", "/audio", "/moderations", "/rerank",
+	"/files", "/batches", "/fine_tuning", "/realtime", "/assistants", "/threads", "/vector_stores", "/videos",
+	"/containers", "/ocr", "/search", "/rag", "/skills", "/mcp", "/agents", "/interactions", "/a2a", "/guardrails",
+	"/utils", "/engines", "/openai", "/openai_passthrough", "/azure", "/azure_ai", "/anthropic", "/bedrock",
+	"/vertex_ai", "/vertex-ai", "/gemini", "/cohere", "/mistral", "/vllm", "/langfuse", "/assemblyai",
+	"/key", "/user", "/team", "/organization", "/customer", "/end_user", "/budget", "/tag", "/model", "/model_group",
+	"/credentials", "/spend", "/global", "/cache", "/health", "/metrics", "/config", "/settings", "/cursor", "/models",
+}
+
+func absent(path string) bool {
+	for _, version := range [...]string{"", "/v1", "/v2", "/v1beta"} {
+		rest, ok := strings.CutPrefix(path, version)
+		if !ok {
+			continue
+		}
+		for _, prefix := range absentPrefixes {
+			if tail, ok := strings.CutPrefix(rest, prefix); ok && (tail == "" || tail[0] == '/') {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func serveAbsent(a *API, x *exchange) int {
+	return a.refuse(x, call.NewError(http.StatusNotImplemented, "not_implemented_error", call.None, fmt.Sprintf(
+		"%s is an endpoint of LiteLLM that this build of llmgw does not serve yet; it serves chat completions, models and health", x.path)))
+}
+
+// unknownPath answers as LiteLLM's framework does.
+func (a *API) unknownPath(x *exchange) int {
+	if x.r.ContentLength != 0 {
+		x.w.Header()["Connection"] = closeValue
+	}
+	return detail(x.w, http.StatusNotFound, "Not Found")
+}
+
+func methodNotAllowed(x *exchange, rt *route) int {
+	if x.r.ContentLength != 0 {
+		x.w.Header()["Connection"] = closeValue
+	}
+	x.w.Header()["Allow"] = []string{rt.method}
+	return detail(x.w, http.StatusMethodNotAllowed, "Method Not Allowed")
+}
+
+func serveHome(_ *API, x *exchange) int {
+	writeJSON(x.w, http.StatusOK, []byte(`"LiteLLM: RUNNING"`))
+	return http.StatusOK
+}

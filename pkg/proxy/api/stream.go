@@ -1,0 +1,253 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+)
+
+// errStalled is the cause with which the watchdog ends a stream.
+var errStalled = errors.New("nothing came for too long")
+
+// drainPatience is how long the end of a finished stream is waited for, so that
+// its connection can be used again.
+const drainPatience = 100 * time.Millisecond
+
+// stream serves an answer of server-sent events. Until the first event nothing
+// is sent, so that a failure before it is an ordinary error, or another
+// attempt; after it a failure is an event, and the stream ends without [DONE].
+func (c *chat) stream(ctx context.Context, d *call.Deployment, lane *Lane, l call.Limits, strip bool) *call.Error {
+	attempt, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	dog := watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, cancel)
+	defer dog.stop()
+
+	begin := time.Now()
+	resp, lease, err := c.send(attempt, lane, lane.Target.StreamHeader)
+	if err != nil {
+		return c.broken(ctx, attempt, d, l.Stream, err)
+	}
+	defer resp.Body.Close()
+	if resp.Status >= 300 || resp.Status < 200 {
+		defer c.sent(lease)
+		if c.answer == nil {
+			c.answer = takeBuffer()
+		}
+		c.answer.b, _ = readAnswer(resp.Body, resp.Length, c.answer.b, errorBodyLimit)
+		c.call.UpstreamTime = time.Since(begin)
+		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+	}
+	c.tap.Reset(splice.TapOptions{Model: c.restamp(d), StripUsage: strip, DropEmpty: lane.DropEmpty})
+	failure := c.relay(ctx, attempt, d, l, &resp, lease, dog)
+	c.call.UpstreamTime = time.Since(begin)
+	c.call.Usage = c.tap.Usage()
+	if failure == nil {
+		return nil
+	}
+	if c.call.Status == 0 {
+		c.sent(lease)
+		return failure
+	}
+	// The answer has begun: the failure is its last event.
+	failed := *failure
+	failed.Sent = true
+	if failed.Class == call.ClassClientGone {
+		c.call.Status = failed.StatusCode()
+		return &failed
+	}
+	_, _ = c.x.w.Write(errorEvent(&failed))
+	return &failed
+}
+
+// relay passes events on as they come. It returns nil when the stream ended
+// well.
+func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call.Limits, resp *call.Response, lease call.Lease, dog *watchdog) *call.Error {
+	flusher, _ := c.x.w.(http.Flusher)
+	for {
+		n, readErr := resp.Body.Read(c.tap.Space())
+		dog.heard()
+		out, tapErr := c.tap.Advance(n)
+		if readErr != nil && tapErr == nil && !c.tap.Done() && errors.Is(readErr, io.EOF) {
+			if len(out) > 0 {
+				if err := c.push(out, resp, lease, dog, nil); err != nil {
+					return err
+				}
+			}
+			out, tapErr = c.tap.Finish()
+		}
+		ended := readErr != nil || tapErr != nil || c.tap.Done()
+		if len(out) > 0 {
+			f := flusher
+			if readErr != nil && tapErr == nil && c.tap.Done() {
+				f = nil // the end of the response follows at once, in one write
+			}
+			if err := c.push(out, resp, lease, dog, f); err != nil {
+				return err
+			}
+		}
+		switch {
+		case tapErr != nil:
+			return c.streamError(d, resp, tapErr)
+		case c.tap.Done():
+			if readErr == nil {
+				c.drain(resp.Body, dog)
+			}
+			return nil
+		case ended:
+			return c.cut(client, attempt, d, l, readErr)
+		}
+	}
+}
+
+// push sends events to the client, the head of the answer before the first.
+func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watchdog, f http.Flusher) *call.Error {
+	if c.call.Status == 0 {
+		c.begin(resp, lease)
+	}
+	dog.writing(true)
+	_, err := c.x.w.Write(out)
+	if err == nil && f != nil {
+		f.Flush()
+	}
+	dog.writing(false)
+	if err != nil {
+		return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Err: err}
+	}
+	return nil
+}
+
+// begin sends the head of the answer and lets go of the request: from here on
+// there is no other attempt.
+func (c *chat) begin(resp *call.Response, lease call.Lease) {
+	c.sent(lease)
+	release(&c.in)
+	release(&c.out)
+	release(&c.answer)
+	_ = c.request.Scan(nil)
+	h := c.x.w.Header()
+	upstreamHeaders(h, resp.Header)
+	c.a.callHeaders(h, &c.call, &c.values)
+	c.call.FirstByte = time.Now()
+	timings(h, &c.call, &c.values, c.call.FirstByte)
+	h["Content-Type"] = eventType
+	h["Cache-Control"] = noCache
+	h["X-Accel-Buffering"] = noBuffering
+	c.call.Status = http.StatusOK
+	c.x.w.WriteHeader(http.StatusOK)
+}
+
+var (
+	noCache     = []string{"no-cache"}
+	noBuffering = []string{"no"} // nginx in front must not collect events
+)
+
+// cut says why the upstream's bytes ended before the stream did.
+func (c *chat) cut(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
+	failure := c.broken(client, attempt, d, l.Stream, err)
+	if failure.Class == call.ClassAPIConnection && c.tap.Started() {
+		return c.a.o.Classify.Invalid(d, nil, nil, &splice.StreamError{Kind: splice.Truncated})
+	}
+	return failure
+}
+
+// streamError classifies what the tap found.
+func (c *chat) streamError(d *call.Deployment, resp *call.Response, err error) *call.Error {
+	var bad *splice.StreamError
+	if errors.As(err, &bad) {
+		if bad.Kind == splice.Fault {
+			return c.a.o.Classify.Fault(d, resp.Header, bad.Body)
+		}
+		return c.a.o.Classify.Invalid(d, resp.Header, bad.Body, bad)
+	}
+	return c.a.o.Classify.Invalid(d, resp.Header, nil, err)
+}
+
+// drain reads what follows the last event, which is nothing but the end, so
+// that the connection can serve another request.
+func (c *chat) drain(body io.Reader, dog *watchdog) {
+	dog.hurry(drainPatience)
+	for range 16 {
+		if _, err := body.Read(c.tap.Space()); err != nil {
+			return
+		}
+	}
+}
+
+// errorEvent is a failure in mid-stream.
+func errorEvent(err *call.Error) []byte {
+	e := *err
+	if e.Param == "" {
+		e.Param = call.None
+	}
+	body := errorBody(&e, e.StatusCode())
+	out := make([]byte, 0, len(body)+8)
+	out = append(out, "data: "...)
+	out = append(out, body...)
+	return append(out, "\n\n"...)
+}
+
+// watchdog ends a stream on which nothing has happened for too long, be it that
+// the upstream says nothing or that the client takes nothing. It costs one
+// timer per stream and one atomic store per read: the timer looks whether
+// something has happened and goes back to sleep.
+type watchdog struct {
+	begin   time.Time
+	last    atomic.Int64 // when something happened, since begin
+	limit   atomic.Int64
+	total   time.Duration
+	blocked atomic.Bool // in a write to the client
+	cancel  context.CancelCauseFunc
+	control *http.ResponseController
+	timer   *time.Timer
+}
+
+func watch(w http.ResponseWriter, limit, total time.Duration, cancel context.CancelCauseFunc) *watchdog {
+	d := &watchdog{begin: time.Now(), total: total, cancel: cancel, control: http.NewResponseController(w)}
+	d.limit.Store(int64(limit))
+	d.timer = time.AfterFunc(time.Hour, d.look)
+	d.timer.Reset(d.next(0)) // after the field is set: look uses it
+	return d
+}
+
+// next is when to look again.
+func (d *watchdog) next(now time.Duration) time.Duration {
+	wait := time.Duration(d.last.Load()+d.limit.Load()) - now
+	if d.total > 0 {
+		wait = min(wait, d.total-now)
+	}
+	return max(wait, 0)
+}
+
+func (d *watchdog) look() {
+	now := time.Since(d.begin)
+	wait := d.next(now)
+	if wait > 0 {
+		d.timer.Reset(wait)
+		return
+	}
+	if d.blocked.Load() {
+		_ = d.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+	d.cancel(errStalled)
+}
+
+func (d *watchdog) heard() { d.last.Store(int64(time.Since(d.begin))) }
+
+func (d *watchdog) writing(on bool) { d.blocked.Store(on) }
+
+// hurry shortens the limit.
+func (d *watchdog) hurry(limit time.Duration) {
+	d.heard()
+	d.limit.Store(int64(limit))
+	if d.timer.Stop() {
+		d.timer.Reset(limit)
+	}
+}
+
+func (d *watchdog) stop() { d.timer.Stop() }

@@ -1,0 +1,58 @@
+package call
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// Target is where a deployment is reached for one kind of call. It is computed
+// once per deployment, immutable, and shared by all requests.
+type Target struct {
+	// URL is complete, query included.
+	URL *url.URL
+	// Header is sent with every request, credentials included. Values are not
+	// copied per request.
+	Header http.Header
+	// StreamHeader is Header for streamed calls (another Accept).
+	StreamHeader http.Header
+}
+
+// Request is one upstream attempt, ready to be sent.
+type Request struct {
+	Method string
+	URL    *url.URL
+	Header http.Header
+	// Body is sent with an exact Content-Length. It must stay untouched until
+	// the Lease says Done or, if it never does, for ever.
+	Body []byte
+}
+
+// Response is an upstream's answer, its body still unread.
+type Response struct {
+	Status int
+	Header http.Header
+	// Length is the announced length of Body, -1 when unknown.
+	Length int64
+	// Body must be closed. Closing it before its end gives up the connection.
+	Body io.ReadCloser
+}
+
+// Upstream sends one request and returns when the head of its answer is there.
+// The context bounds the whole exchange, the reading of the body included.
+//
+// It is the seam behind which the HTTP client can be replaced: nothing above it
+// knows net/http's client.
+type Upstream interface {
+	Do(ctx context.Context, r *Request) (Response, Lease, error)
+}
+
+// Lease says whether the upstream client still reads a request's body: an
+// upstream may answer before it has read everything.
+type Lease interface {
+	// Done reports whether nothing reads the body any more. Once it has said so
+	// the lease is over and must not be used again. It is called only after Do
+	// has returned.
+	Done() bool
+}

@@ -1,0 +1,87 @@
+package route
+
+import "math/rand/v2"
+
+// Strategy prepares picking among the deployments of a group.
+type Strategy interface {
+	// Picker is called once per group when the configuration is taken over.
+	Picker(nodes []*Node) Picker
+}
+
+// Picker picks one of a group's deployments.
+type Picker interface {
+	// PickAny picks among all of the group's deployments.
+	PickAny() *Node
+	// Pick picks among candidates, a non-empty part of them.
+	Pick(candidates []*Node) *Node
+}
+
+// SimpleShuffle picks at random, in proportion to weight, else rpm, else tpm:
+// the first of them that any candidate sets.
+type SimpleShuffle struct{}
+
+// Picker implements Strategy.
+func (SimpleShuffle) Picker(nodes []*Node) Picker {
+	return &shuffle{nodes: nodes, by: metricOf(nodes)}
+}
+
+type shuffle struct {
+	nodes []*Node
+	by    func(*Node) float64 // nil: all alike
+}
+
+func metricOf(nodes []*Node) func(*Node) float64 {
+	for _, metric := range []func(*Node) float64{
+		func(n *Node) float64 { return n.Weight },
+		func(n *Node) float64 { return n.RPM },
+		func(n *Node) float64 { return n.TPM },
+	} {
+		for _, n := range nodes {
+			if metric(n) > 0 {
+				return metric
+			}
+		}
+	}
+	return nil
+}
+
+func (s *shuffle) PickAny() *Node {
+	if len(s.nodes) == 1 {
+		return s.nodes[0]
+	}
+	return pick(s.nodes, s.by)
+}
+
+func (s *shuffle) Pick(candidates []*Node) *Node {
+	if len(candidates) == 1 {
+		return candidates[0]
+	}
+	// The candidates decide which metric is in use: a weight on a deployment
+	// that is out does not make the others equal.
+	return pick(candidates, metricOf(candidates))
+}
+
+func pick(nodes []*Node, by func(*Node) float64) *Node {
+	if by == nil {
+		return nodes[rand.IntN(len(nodes))] //nolint:gosec // load balancing, no secret
+	}
+	total := 0.0
+	for _, n := range nodes {
+		total += max(by(n), 0)
+	}
+	at := rand.Float64() * total //nolint:gosec // as above
+	for _, n := range nodes {
+		if w := by(n); w > 0 {
+			if at < w {
+				return n
+			}
+			at -= w
+		}
+	}
+	for i := len(nodes) - 1; i >= 0; i-- { // rounding
+		if by(nodes[i]) > 0 {
+			return nodes[i]
+		}
+	}
+	return nodes[0]
+}
