@@ -105,6 +105,7 @@ func ParseYAML(file string, data []byte) (*Node, []finding.Finding, error) {
 // SyntaxError says why a file is not YAML, and where.
 type SyntaxError struct {
 	Pos     finding.Position
+	Begins  finding.Position // of the construct that is broken; zero if that adds nothing
 	Message string
 	Fix     string
 }
@@ -112,5 +113,9 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string { return e.Pos.String() + ": " + e.Message }
 
 func (e *SyntaxError) finding() finding.Finding {
-	return finding.Finding{ID: "CFG001", Severity: finding.Error, Pos: e.Pos, Message: e.Message, Fix: e.Fix}
+	f := finding.Finding{ID: "CFG001", Name: "yaml-syntax", Severity: finding.Error, Pos: e.Pos, Message: e.Message, Fix: e.Fix}
+	if !e.Begins.IsZero() {
+		f.Related = []finding.Related{{Pos: e.Begins, Message: "it begins here"}}
+	}
+	return f
 }

@@ -31,6 +31,26 @@ func (t *Tree) Apply(edits []finding.Edit) []byte {
 	return out
 }
 
+// Replace is the edit that puts the given YAML text in place of the value of n.
+// It is not possible for a value that came by an alias or a merge key, which
+// stands elsewhere, and for an absent value of a "? key".
+func (n *Node) Replace(text string) (finding.Edit, bool) {
+	if n == nil || !n.Anchored.IsZero() {
+		return finding.Edit{}, false
+	}
+	e := finding.Edit{File: n.Pos.File, Offset: n.Pos.Offset, End: n.Pos.End, Text: text}
+	switch {
+	case n.Pos.Offset < n.Pos.End:
+	case !n.noColon: // key: or "- "
+		e.Text = " " + text
+	case n.parent != nil && n.parent.Style == Flow:
+		e.Text = ": " + text
+	default:
+		return finding.Edit{}, false
+	}
+	return e, true
+}
+
 // Splice applies edits to a text. Two insertions at one place keep their order.
 func Splice(data []byte, edits []finding.Edit) ([]byte, error) {
 	edits = slices.Clone(edits)

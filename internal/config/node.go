@@ -71,12 +71,15 @@ type Node struct {
 	// lists and for the root. KeyPos spans the key as written, quotes included.
 	Key    string
 	KeyPos finding.Position
+	// KeyKind is what the key is when it is not text: an unquoted yes or 8.
+	KeyKind Kind
 	// Pos spans the value as written, quotes and brackets included, anchors and
 	// tags before it excluded. A value that is not written (`key:`) has an empty
-	// span right behind the colon. For an alias (*name) it spans the alias.
+	// span right behind the colon.
 	Pos finding.Position
 	// Anchored is where the value really stands when it came by an alias or a
-	// merge key; zero otherwise.
+	// merge key; zero otherwise. Pos then spans the alias, and KeyPos the alias
+	// or the "<<", so that several nodes share one place: do not edit there.
 	Anchored finding.Position
 	// Doc is the index of the document within its file.
 	Doc int
@@ -90,6 +93,7 @@ type Node struct {
 	// Date says that LiteLLM reads this unquoted text as a date.
 	Date bool
 
+	noColon  bool   // the value is not written, and neither is the colon: {a}
 	text     string // scalar text as written, decoded
 	b        bool
 	i        int64

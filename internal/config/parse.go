@@ -1,76 +1,475 @@
 package config
 
 import (
-	"bytes"
 	"errors"
-	"io"
+	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/llmgw/llmgw/internal/config/syntax"
 	"github.com/llmgw/llmgw/internal/finding"
 )
 
+// maxAliased bounds how many values aliases and merge keys may repeat, so that
+// a file of a few lines cannot grow into gigabytes.
+const maxAliased = 250_000
+
+// maxRemarks bounds the findings on one file.
+const maxRemarks = 500
+
 // ParseYAMLDocuments reads every document of a YAML stream. See [ParseYAML].
 func ParseYAMLDocuments(file string, data []byte) ([]*Node, []finding.Finding, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var docs []*Node
-	for {
-		var y yaml.Node
-		err := dec.Decode(&y)
-		if errors.Is(err, io.EOF) {
-			return docs, nil, nil
-		}
+	b := &builder{index: newLineIndex(file, data)}
+	docs, notes, err := syntax.Parse(data, syntax.Limits{})
+	for _, n := range notes {
+		b.note(n)
+	}
+	if err != nil {
+		return nil, b.findings, b.syntaxError(err)
+	}
+	var roots []*Node
+	for i, d := range docs {
+		b.doc = i
+		root, err := b.node(d.Root)
 		if err != nil {
-			e := &SyntaxError{Pos: finding.Position{File: file, Line: 1, Col: 1}, Message: err.Error()}
-			return docs, []finding.Finding{e.finding()}, e
+			return nil, b.findings, b.syntaxError(err)
 		}
-		docs = append(docs, convert(file, &y, len(docs)))
+		roots = append(roots, root)
+	}
+	finding.Sort(b.findings)
+	return roots, b.findings, nil
+}
+
+// builder turns syntax nodes into Nodes.
+type builder struct {
+	index    *lineIndex
+	doc      int
+	findings []finding.Finding
+	open     map[*syntax.Node]bool // anchored nodes being built, to find cycles
+	aliased  int
+	via      *finding.Position // set while building what an alias stands for
+	viaKey   *finding.Position // set while building what a merge key stands for
+	keys     map[string]string // one copy per key text
+}
+
+func (b *builder) remark(f finding.Finding) {
+	if len(b.findings) < maxRemarks {
+		b.findings = append(b.findings, f)
 	}
 }
 
-func convert(file string, y *yaml.Node, doc int) *Node {
-	for y.Kind == yaml.DocumentNode || y.Kind == yaml.AliasNode {
-		if y.Kind == yaml.AliasNode {
-			y = y.Alias
-		} else {
-			y = y.Content[0]
+func (b *builder) trapAt(n *syntax.Node, message, fix string) {
+	if b.via != nil {
+		return // said where it is written
+	}
+	b.remark(finding.Finding{ID: "CFG019", Name: "yaml-trap", Severity: finding.Warning,
+		Pos: b.index.pos(n.Start, n.End), Message: message, Fix: fix})
+}
+
+func (b *builder) note(n syntax.Note) {
+	f := finding.Finding{ID: "CFG019", Name: "yaml-trap", Severity: finding.Warning, Pos: b.index.pos(n.Offset, n.Offset+1)}
+	switch n.Kind {
+	case syntax.TabBlank:
+		f.Message = "a tab stands between the words; LiteLLM's reader refuses the file because of it"
+		f.Fix = "write a blank instead"
+	case syntax.AnchorTwice:
+		f.Message = "the anchor &" + n.Text + " is defined a second time; LiteLLM's reader refuses the file because of it"
+		f.Fix = "give it another name"
+	case syntax.QuestionMark:
+		f.Message = `an unquoted "?" inside brackets; LiteLLM's reader refuses the file because of it`
+		f.Fix = "put the value in quotes"
+	}
+	b.remark(f)
+}
+
+// pos is where a node stands: at the alias, if it came by one.
+func (b *builder) pos(start, end int) finding.Position {
+	if b.via != nil {
+		return *b.via
+	}
+	return b.index.pos(start, end)
+}
+
+func (b *builder) node(y *syntax.Node) (*Node, error) {
+	if y.Kind == syntax.Alias {
+		return b.alias(y)
+	}
+	if b.via != nil {
+		if b.aliased++; b.aliased > maxAliased {
+			return nil, &syntax.Error{Offset: b.via.Offset, Context: -1, Code: syntax.TooLarge,
+				Problem: "aliases repeat more than " + strconv.Itoa(maxAliased) + " values"}
 		}
 	}
-	n := &Node{Pos: finding.Position{File: file, Line: y.Line, Col: y.Column}, Doc: doc, text: y.Value}
+	n := &Node{Style: Style(y.Style), Pos: b.pos(y.Start, y.End), Doc: b.doc}
+	if b.via != nil {
+		n.Anchored = b.index.pos(y.Start, y.End)
+	}
+	if y.Anchor != "" {
+		if b.open == nil {
+			b.open = map[*syntax.Node]bool{}
+		}
+		b.open[y] = true
+		defer delete(b.open, y)
+	}
 	switch y.Kind {
-	case yaml.MappingNode:
-		n.Kind = Map
-		for i := 0; i+1 < len(y.Content); i += 2 {
-			c := convert(file, y.Content[i+1], doc)
-			c.Key = y.Content[i].Value
-			c.KeyPos = finding.Position{File: file, Line: y.Content[i].Line, Col: y.Content[i].Column}
+	case syntax.Scalar:
+		b.scalar(n, y)
+		return n, nil
+	case syntax.Sequence:
+		n.Kind = List
+		b.collectionTag(y, "!!seq")
+		n.children = make([]*Node, 0, len(y.Content))
+		for _, item := range y.Content {
+			c, err := b.node(item)
+			if err != nil {
+				return nil, err
+			}
 			c.parent, c.index = n, len(n.children)
 			n.children = append(n.children, c)
 		}
-	case yaml.SequenceNode:
-		n.Kind = List
-		for _, item := range y.Content {
-			c := convert(file, item, doc)
-			c.parent, c.index = n, len(n.children)
-			n.children = append(n.children, c)
+		return n, nil
+	default:
+		n.Kind = Map
+		b.collectionTag(y, "!!map")
+		return n, b.mapping(n, y)
+	}
+}
+
+func (b *builder) collectionTag(y *syntax.Node, own string) {
+	switch y.Tag {
+	case "", "!", own:
+	case "!!set", "!!omap", "!!pairs":
+		b.trapAt(y, "the tag "+tagText(y.Tag)+" is not read here, LiteLLM builds something else from it", "delete the tag")
+	default:
+		b.trapAt(y, "LiteLLM's reader refuses this value: it does not know the tag "+tagText(y.Tag), "delete the tag")
+	}
+}
+
+func tagText(tag string) string {
+	if len(tag) > 60 {
+		tag = tag[:60] + "..."
+	}
+	return strconv.Quote(tag)
+}
+
+func (b *builder) alias(y *syntax.Node) (*Node, error) {
+	if b.open[y.Target] {
+		return nil, &syntax.Error{Offset: y.Start, Context: -1, Code: syntax.BadAlias,
+			Problem: "the anchor &" + y.Value + " contains itself", Fix: "write the value out"}
+	}
+	if b.via == nil {
+		p := b.index.pos(y.Start, y.End)
+		b.via = &p
+		defer func() { b.via = nil }()
+	}
+	return b.node(y.Target)
+}
+
+// entry is a key and its value on the way into a mapping.
+type entry struct {
+	key   *syntax.Node
+	value *Node
+	id    string // equal for keys that Python takes for the same
+	text  string
+	kind  Kind
+	pos   finding.Position
+}
+
+// mapping fills n. Keys brought in by "<<" come first and yield to the
+// mapping's own, as in PyYAML.
+func (b *builder) mapping(n *Node, y *syntax.Node) error {
+	n.children = make([]*Node, 0, len(y.Content)/2)
+	seen := make(map[string]int, len(y.Content)/2)
+	own := make(map[string]bool, len(y.Content)/2)
+	for i := 0; i < len(y.Content); i += 2 {
+		if isMerge(y.Content[i]) {
+			if err := b.merge(n, y.Content[i], y.Content[i+1], seen); err != nil {
+				return err
+			}
+		}
+	}
+	for i := 0; i < len(y.Content); i += 2 {
+		k := y.Content[i]
+		if isMerge(k) {
+			continue
+		}
+		e, err := b.key(k)
+		if err != nil {
+			return err
+		}
+		v := y.Content[i+1]
+		if e.value, err = b.node(v); err != nil {
+			return err
+		}
+		e.value.noColon = v.Kind == syntax.Scalar && v.End == k.End && v.Start == v.End
+		at, twice := seen[e.id]
+		if twice && own[e.id] && b.via == nil {
+			first := n.children[at].KeyPos
+			b.remark(finding.Finding{ID: "CFG002", Name: "duplicate-key", Severity: finding.Warning, Pos: e.pos,
+				Message: fmt.Sprintf("the key %q is here a second time, first on line %d; the last one wins", short(e.text), first.Line),
+				Fix:     "keep one of the two, or merge their contents",
+				Related: []finding.Related{{Pos: first, Message: "first here, without effect"}}})
+		}
+		own[e.id] = true
+		b.put(n, e, seen)
+	}
+	if len(n.children) >= indexFrom {
+		n.byKey = make(map[string]*Node, len(n.children))
+		for _, c := range n.children {
+			n.byKey[c.Key] = c
+		}
+	}
+	return nil
+}
+
+func (b *builder) put(n *Node, e entry, seen map[string]int) {
+	c := e.value
+	c.Key, c.KeyKind, c.KeyPos, c.parent = e.text, e.kind, e.pos, n
+	if at, ok := seen[e.id]; ok {
+		// Python keeps the first of two equal keys (1 and true), and the last value.
+		c.Key, c.KeyKind = n.children[at].Key, n.children[at].KeyKind
+		c.index = at
+		n.children[at] = c
+		return
+	}
+	c.index = len(n.children)
+	seen[e.id] = c.index
+	n.children = append(n.children, c)
+}
+
+func isMerge(k *syntax.Node) bool {
+	return k.Kind == syntax.Scalar && k.Style == syntax.Plain && k.Value == "<<" && k.Tag == "" || k.Tag == "!!merge"
+}
+
+// merge adds the keys of what a "<<" names.
+func (b *builder) merge(n *Node, key, value *syntax.Node, seen map[string]int) error {
+	target := value
+	if target.Kind == syntax.Alias {
+		target = target.Target
+	}
+	bad := func(at *syntax.Node) error {
+		return &syntax.Error{Offset: at.Start, Context: -1,
+			Problem: `"<<" merges a mapping or a list of mappings, and this is neither`,
+			Fix:     `name an anchor of a mapping: "<<: *name"`}
+	}
+	switch target.Kind {
+	case syntax.Mapping:
+		return b.mergeOne(n, key, value, target, seen)
+	case syntax.Sequence:
+		// Of several mappings the first that has a key wins.
+		for i := len(target.Content) - 1; i >= 0; i-- {
+			item := target.Content[i]
+			t := item
+			if t.Kind == syntax.Alias {
+				t = t.Target
+			}
+			if t.Kind != syntax.Mapping {
+				return bad(item)
+			}
+			if err := b.mergeOne(n, key, item, t, seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return bad(value)
+}
+
+func (b *builder) mergeOne(n *Node, key, use, target *syntax.Node, seen map[string]int) error {
+	if b.open[target] {
+		return &syntax.Error{Offset: use.Start, Context: -1, Code: syntax.BadAlias, Problem: "the merged mapping contains itself"}
+	}
+	outer := b.via == nil
+	if outer {
+		p := b.index.pos(use.Start, use.End)
+		b.via = &p
+		k := b.index.pos(key.Start, key.End)
+		b.viaKey = &k
+	}
+	m, err := b.node(target)
+	if outer {
+		b.via, b.viaKey = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	keyPos := b.pos(key.Start, key.End)
+	for _, c := range m.children {
+		b.put(n, entry{value: c, id: keyID(c.KeyKind, c.Key), text: c.Key, kind: c.KeyKind, pos: keyPos}, seen)
+	}
+	return nil
+}
+
+// key reads a key, which must be a single value.
+func (b *builder) key(k *syntax.Node) (entry, error) {
+	y := k
+	if y.Kind == syntax.Alias {
+		y = y.Target
+	}
+	if y.Kind != syntax.Scalar {
+		what := "a mapping"
+		if y.Kind == syntax.Sequence {
+			what = "a list"
+		}
+		return entry{}, &syntax.Error{Offset: k.Start, Context: -1, Code: syntax.CannotStart,
+			Problem: what + " cannot be a key", Fix: "put the text in quotes"}
+	}
+	v := b.resolve(y)
+	if v.odd != "" && y.Value != "=" {
+		b.trapAt(k, "LiteLLM's reader refuses this unquoted key: "+v.odd, "put the key in quotes")
+	}
+	pos := b.pos(k.Start, k.End)
+	if b.viaKey != nil {
+		pos = *b.viaKey
+	}
+	return entry{key: k, text: b.intern(y.Value), kind: v.kind, id: keyID(v.kind, y.Value), pos: pos}, nil
+}
+
+// intern keeps one copy of every key, so that the tree does not hold the whole
+// text once per model.
+func (b *builder) intern(s string) string {
+	if b.keys == nil {
+		b.keys = map[string]string{}
+	}
+	if t, ok := b.keys[s]; ok {
+		return t
+	}
+	if len(b.keys) < 10_000 {
+		b.keys[s] = s
+	}
+	return s
+}
+
+// keyID is equal for keys that are one key to Python: 8, 010 and 8.0, or 1 and
+// true.
+func keyID(kind Kind, text string) string {
+	if kind == String {
+		return "s" + text
+	}
+	v := resolvePlain(text)
+	switch v.kind {
+	case Null:
+		return "n"
+	case Bool:
+		if v.b {
+			return "d1"
+		}
+		return "d0"
+	case Int:
+		if float64(v.i) != v.f {
+			return "i" + text
+		}
+		return "d" + strconv.FormatInt(v.i, 10)
+	case Float:
+		if v.f == math.Trunc(v.f) && math.Abs(v.f) < 1<<53 {
+			return "d" + strconv.FormatInt(int64(v.f), 10)
+		}
+		return "f" + strconv.FormatFloat(v.f, 'g', -1, 64)
+	}
+	return "s" + text
+}
+
+// resolve applies the tag or the style of a scalar, else reads it as a word.
+func (b *builder) resolve(y *syntax.Node) scalarValue {
+	switch {
+	case (y.Tag == "" || y.Tag == "!") && y.Style == syntax.Plain:
+		return resolvePlain(y.Value)
+	case y.Tag == "", y.Tag == "!", y.Tag == "!!str", y.Tag == "!!binary":
+		return scalarValue{kind: String}
+	}
+	odd := scalarValue{kind: String, odd: "the tag " + tagText(y.Tag) + " does not fit"}
+	v := resolvePlain(y.Value)
+	switch y.Tag {
+	case "!!null":
+		return scalarValue{kind: Null}
+	case "!!bool":
+		switch strings.ToLower(y.Value) {
+		case "yes", "true", "on":
+			return scalarValue{kind: Bool, b: true}
+		case "no", "false", "off":
+			return scalarValue{kind: Bool}
+		}
+	case "!!int":
+		if v.kind == Int {
+			return v
+		}
+	case "!!float":
+		if v.kind == Float {
+			return v
+		}
+		if v.kind == Int {
+			v.kind = Float
+			return v
+		}
+		if f, err := parseNumber(y.Value); err == nil {
+			return scalarValue{kind: Float, f: f}
+		}
+	case "!!timestamp":
+		if isDate(y.Value) {
+			return scalarValue{kind: String, trap: trapDate}
 		}
 	default:
-		switch y.ShortTag() {
-		case "!!null":
-			n.Kind = Null
-		case "!!bool":
-			n.Kind, n.b = Bool, y.Value == "true" || y.Value == "True"
-		case "!!int":
-			n.Kind = Int
-			n.i, _ = strconv.ParseInt(y.Value, 0, 64)
-			n.f = float64(n.i)
-		case "!!float":
-			n.Kind = Float
-			n.f, _ = strconv.ParseFloat(y.Value, 64)
-		default:
-			n.Kind = String
+		odd.odd = "it does not know the tag " + tagText(y.Tag)
+	}
+	return odd
+}
+
+func (b *builder) scalar(n *Node, y *syntax.Node) {
+	v := b.resolve(y)
+	n.Kind, n.b, n.i, n.f, n.text = v.kind, v.b, v.i, v.f, y.Value
+	if v.odd != "" {
+		b.trapAt(y, "LiteLLM's reader refuses this value: "+v.odd, "put the value in quotes")
+	}
+	switch v.trap {
+	case trapDate:
+		n.Date = true
+		if v.odd == "" {
+			b.trapAt(y, "LiteLLM reads "+short(y.Value)+" as a date, not as text", `put it in quotes: "`+short(y.Value)+`"`)
+		}
+	case trapBase60:
+		b.trapAt(y, fmt.Sprintf("LiteLLM reads %s as %s, in base 60", short(y.Value), formatNumber(v)), `put it in quotes: "`+short(y.Value)+`"`)
+	case trapOctal:
+		if v.i > 7 || strings.Trim(y.Value, "0_") != "" && v.i != 0 && len(strings.TrimLeft(y.Value, "+-0_")) > 1 {
+			b.trapAt(y, fmt.Sprintf("LiteLLM reads %s as %s: a leading zero makes it octal", short(y.Value), formatNumber(v)),
+				"delete the zero, or put the value in quotes")
 		}
 	}
-	return n
+}
+
+func formatNumber(v scalarValue) string {
+	if v.kind == Int && float64(v.i) == v.f {
+		return strconv.FormatInt(v.i, 10)
+	}
+	return strconv.FormatFloat(v.f, 'g', -1, 64)
+}
+
+// short keeps a word from the file short enough for a sentence.
+func short(s string) string {
+	if len(s) <= 60 {
+		return s
+	}
+	cut := 57
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "..."
+}
+
+// syntaxError turns an error of package syntax into one with a position, and
+// adds what a look at the line can tell.
+func (b *builder) syntaxError(err error) error {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	s := &SyntaxError{Pos: b.index.pos(e.Offset, min(e.Offset+1, len(b.index.data))), Message: e.Problem, Fix: e.Fix}
+	if e.Context >= 0 && e.Context != e.Offset {
+		s.Begins = b.index.pos(e.Context, e.Context)
+	}
+	if e.Code != syntax.Unreadable && e.Code != syntax.TooLarge {
+		b.explain(s)
+	}
+	b.findings = append(b.findings, s.finding())
+	return s
 }
