@@ -36,7 +36,7 @@ lint: ## gofmt, vet, staticcheck
 
 .PHONY: golangci
 golangci: ## the wider linter set of .golangci.yml (builds golangci-lint, minutes the first time)
-	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0 run ./...
 
 .PHONY: deps
 deps: ## install what the tests need and is missing, where that is allowed
