@@ -57,18 +57,29 @@ func (f Format) String() string {
 	}
 }
 
-// WriteFormat is the format of new ciphertexts by the setting
-// general_settings.encryption_algorithm: only LiteLLM's name of the old
-// algorithm asks for it, every other value means AES.
-func WriteFormat(algorithm string) Format {
-	if algorithm == "xsalsa20-poly1305" {
-		return Legacy
-	}
-	return V3
-}
-
 // ErrFIPS refuses to write the old format under LITELLM_FIPS_MODE.
-var ErrFIPS = errors.New("xsalsa20-poly1305 is not an approved algorithm: LITELLM_FIPS_MODE is on, so secrets can only be written with aes-256-gcm")
+var ErrFIPS = errors.New("xsalsa20-poly1305 is not an approved algorithm: LITELLM_FIPS_MODE is on, so set general_settings.encryption_algorithm to aes-256-gcm")
+
+// WriteFormat returns the format of new ciphertexts: by algorithm, the setting
+// general_settings.encryption_algorithm (empty when it is not set), and by the
+// formats that the database holds already (see Formats).
+//
+// The emulated LiteLLM release reads Legacy and V2, writes V2 for aes-256-gcm
+// and Legacy for every other value. A database that holds V3 belongs to newer
+// ones, so V3 is written only there: a pod of another release that shares the
+// database must be able to read what this one writes.
+func WriteFormat(algorithm string, existing map[Format]int, fips bool) (Format, error) {
+	aes := strings.EqualFold(algorithm, "aes-256-gcm")
+	switch {
+	case existing[V3] > 0 && (aes || algorithm == ""):
+		return V3, nil
+	case aes, algorithm == "" && (fips || existing[V2] > 0 && existing[Legacy] == 0):
+		return V2, nil
+	case fips:
+		return Plain, ErrFIPS
+	}
+	return Legacy, nil
+}
 
 const (
 	nonceNaCl = 24
@@ -158,19 +169,6 @@ func Formats(texts []string) map[Format]int {
 		counts[Detect(t)]++
 	}
 	return counts
-}
-
-// Choose returns the format for new ciphertexts beside existing ones when
-// nobody has set an algorithm: a LiteLLM that shares the database may be too
-// old for formats that do not occur in it yet.
-func Choose(existing map[Format]int) Format {
-	switch {
-	case existing[V3] > 0:
-		return V3
-	case existing[Legacy] > 0:
-		return Legacy
-	}
-	return V3
 }
 
 // split tells the format and decodes the ciphertext.

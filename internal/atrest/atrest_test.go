@@ -164,25 +164,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestWriteFormat(t *testing.T) {
-	for algorithm, want := range map[string]Format{"": V3, "aes-256-gcm": V3, "anything": V3, "xsalsa20-poly1305": Legacy} {
-		if got := WriteFormat(algorithm); got != want {
-			t.Errorf("%q: %v", algorithm, got)
-		}
-	}
+func TestFormatOfNewSecrets(t *testing.T) {
 	for _, tt := range []struct {
-		texts []string
-		want  Format
+		name      string
+		algorithm string
+		texts     []string
+		fips      bool
+		want      Format
+		err       error
 	}{
-		{nil, V3},
-		{[]string{"plain"}, V3},
-		{[]string{legacyText, "plain"}, Legacy},
-		{[]string{legacyText, v3Text}, V3},
-		{[]string{v2Text}, V3},
+		{"an empty database gets what every release reads", "", nil, false, Legacy, nil},
+		{"plain values do not count", "", []string{"plain"}, false, Legacy, nil},
+		{"old secrets keep company", "", []string{legacyText, "plain"}, false, Legacy, nil},
+		{"a mixed database may have old readers", "", []string{legacyText, v2Text}, false, Legacy, nil},
+		{"AES stays AES", "", []string{v2Text}, false, V2, nil},
+		{"the newest format is kept where it occurs", "", []string{legacyText, v3Text}, false, V3, nil},
+		{"AES by setting", "aes-256-gcm", nil, false, V2, nil},
+		{"the setting ignores case", "AES-256-GCM", []string{legacyText}, false, V2, nil},
+		{"AES by setting in a new database", "aes-256-gcm", []string{v3Text}, false, V3, nil},
+		{"the old algorithm by setting", "xsalsa20-poly1305", []string{v3Text}, false, Legacy, nil},
+		{"unknown algorithms mean the old one", "rot13", nil, false, Legacy, nil},
+		{"FIPS prefers AES", "", []string{legacyText}, true, V2, nil},
+		{"FIPS refuses the old algorithm", "xsalsa20-poly1305", nil, true, Plain, ErrFIPS},
+		{"FIPS and AES", "aes-256-gcm", nil, true, V2, nil},
 	} {
-		if got := Choose(Formats(tt.texts)); got != tt.want {
-			t.Errorf("%v: %v, want %v", tt.texts, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := WriteFormat(tt.algorithm, Formats(tt.texts), tt.fips)
+			if got != tt.want || err != tt.err {
+				t.Errorf("%v, %v; want %v, %v", got, err, tt.want, tt.err)
+			}
+		})
 	}
 }
 
