@@ -35,27 +35,32 @@ const (
 // Type says what shape a value has.
 type Type string
 
-// The shapes of values. Sec is a number of seconds, Dur a text such as "30s" or
+// The shapes of values; a value of several is written with "|" between them
+// (see Type.Is). Sec is a number of seconds, Dur a text such as "30s" or
 // "7d", Cron a five-field crontab line, Number an int or float, Any anything.
 const (
-	Bool       Type = "bool"
-	Int        Type = "int"
-	Float      Type = "float"
-	Str        Type = "str"
-	Sec        Type = "sec"
-	Dur        Type = "dur"
-	Cron       Type = "cron"
-	Enum       Type = "enum" // one of Key.Values
-	List       Type = "list"
-	Map        Type = "map"
-	BoolOrStr  Type = "bool|str"
-	StrOrList  Type = "str|list"
-	IntOrStr   Type = "int|str"
-	MapOrList  Type = "map|list"
-	ListOrMap       = MapOrList
-	BoolOrList Type = "bool|list"
-	Any        Type = "any"
+	Bool  Type = "bool"
+	Int   Type = "int"
+	Float Type = "float"
+	Str   Type = "str"
+	Sec   Type = "sec"
+	Dur   Type = "dur"
+	Cron  Type = "cron"
+	Enum  Type = "enum" // one of Key.Values
+	List  Type = "list"
+	Map   Type = "map"
+	Any   Type = "any"
 )
+
+// Is reports whether values of the type may have shape one.
+func (t Type) Is(one Type) bool {
+	for part := range strings.SplitSeq(string(t), "|") {
+		if part == string(one) || part == string(Any) {
+			return true
+		}
+	}
+	return false
+}
 
 // Status says whether a key still does something in LiteLLM.
 type Status string
