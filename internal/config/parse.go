@@ -48,6 +48,7 @@ type builder struct {
 	findings []finding.Finding
 	open     map[*syntax.Node]bool // anchored nodes being built, to find cycles
 	aliased  int
+	depth    int
 	via      *finding.Position // set while building what an alias stands for
 	viaKey   *finding.Position // set while building what a merge key stands for
 	keys     map[string]string // one copy per key text
@@ -101,6 +102,12 @@ func (b *builder) node(y *syntax.Node) (*Node, error) {
 				Problem: "aliases repeat more than " + strconv.Itoa(maxAliased) + " values"}
 		}
 	}
+	// Aliases within aliases can nest deeper than anything that is written.
+	if b.depth++; b.depth > 2*syntax.MaxDepth {
+		return nil, &syntax.Error{Offset: y.Start, Context: -1, Code: syntax.TooLarge,
+			Problem: "aliases nest deeper than " + strconv.Itoa(2*syntax.MaxDepth) + " levels"}
+	}
+	defer func() { b.depth-- }()
 	n := &Node{Style: Style(y.Style), Pos: b.pos(y.Start, y.End), Doc: b.doc}
 	if b.via != nil {
 		n.Anchored = b.index.pos(y.Start, y.End)
@@ -257,6 +264,9 @@ func (b *builder) merge(n *Node, key, value *syntax.Node, seen map[string]int) e
 	case syntax.Mapping:
 		return b.mergeOne(n, key, value, target, seen)
 	case syntax.Sequence:
+		if b.open[target] {
+			return selfMerge(value)
+		}
 		// Of several mappings the first that has a key wins.
 		for i := len(target.Content) - 1; i >= 0; i-- {
 			item := target.Content[i]
@@ -276,9 +286,14 @@ func (b *builder) merge(n *Node, key, value *syntax.Node, seen map[string]int) e
 	return bad(value)
 }
 
+func selfMerge(use *syntax.Node) error {
+	return &syntax.Error{Offset: use.Start, Context: -1, Code: syntax.BadAlias,
+		Problem: "the merged mapping contains itself", Fix: "write its keys out"}
+}
+
 func (b *builder) mergeOne(n *Node, key, use, target *syntax.Node, seen map[string]int) error {
 	if b.open[target] {
-		return &syntax.Error{Offset: use.Start, Context: -1, Code: syntax.BadAlias, Problem: "the merged mapping contains itself"}
+		return selfMerge(use)
 	}
 	outer := b.via == nil
 	if outer {

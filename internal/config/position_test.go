@@ -263,3 +263,34 @@ func TestSpliceRefusesEditsThatOverlap(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+func TestAliasesThatGrowOrLoopAreRefused(t *testing.T) {
+	bomb := "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+	for i := 1; i < 12; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d,", i-1), 9), i-1)
+	}
+	tower := "a0: &a0 x\n"
+	for i := 1; i < 2000; i++ {
+		tower += fmt.Sprintf("a%d: &a%d [*a%d]\n", i, i, i-1)
+	}
+	for _, c := range []struct{ name, yaml, want string }{
+		{"a billion laughs", bomb, "repeat more than"},
+		{"a tower of aliases", tower, "nest deeper"},
+		{"a list in itself", "a: &a [*a]\n", "contains itself"},
+		{"a mapping in itself", "a: &a {b: {c: *a}}\n", "contains itself"},
+		{"a merge of itself", "a: &a {<<: *a}\n", "contains itself"},
+		{"a merge of a list around it", "a: &a [{<<: *a}]\n", "contains itself"},
+		{"brackets without end", strings.Repeat("[", 100_000), "nested deeper"},
+		{"dashes without end", strings.Repeat("- ", 100_000), "nested deeper"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, findings, err := ParseYAML("f", []byte(c.yaml))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("%v", err)
+			}
+			if len(findings) == 0 {
+				t.Error("no finding")
+			}
+		})
+	}
+}

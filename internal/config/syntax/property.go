@@ -104,13 +104,16 @@ func (s *scanner) fetchDirective() error {
 	if i := strings.Index(line, " #"); i >= 0 {
 		line = line[:i]
 	}
+	if i := strings.IndexByte(line, '\t'); i >= 0 {
+		s.note(TabBlank, start+i, "")
+	}
 	fields := strings.Fields(line[1:])
 	t := token{kind: tDirective, start: start, end: s.pos}
 	switch {
 	case len(fields) == 0 || strings.Trim(fields[0], wordChars) != "":
 		return s.fail(start, -1, CannotStart, `"%" cannot start a line here`, "put the value in quotes")
 	case fields[0] == "YAML":
-		if len(fields) != 2 || !strings.HasPrefix(fields[1], "1.") {
+		if len(fields) != 2 || !strings.HasPrefix(fields[1], "1.") || len(fields[1]) == 2 || strings.Trim(fields[1][2:], "0123456789") != "" {
 			return s.fail(start, -1, Other, "the file asks for a YAML version other than 1.1", "delete the %YAML line")
 		}
 	case fields[0] == "TAG":

@@ -101,7 +101,12 @@ func (s *scanner) plainGap(indent int) (gap string, more bool) {
 	}
 	var breaks strings.Builder
 	for {
-		if s.at(0) == ' ' || s.at(0) == '\t' && (s.flow > 0 || s.column() >= indent) {
+		if s.at(0) == ' ' {
+			s.pos++
+			continue
+		}
+		if s.at(0) == '\t' && (s.flow > 0 || s.column() >= indent) {
+			s.note(TabBlank, s.pos, "")
 			s.pos++
 			continue
 		}
@@ -322,6 +327,9 @@ func (s *scanner) scanBlockScalar(c byte) error {
 	}
 	end := s.pos
 	for s.at(0) == ' ' || s.at(0) == '\t' {
+		if s.at(0) == '\t' {
+			s.note(TabBlank, s.pos, "")
+		}
 		s.pos++
 	}
 	if s.at(0) == '#' && s.pos > end {
