@@ -36,15 +36,14 @@ type Classifier interface {
 	// Status classifies an answer whose status is not a success; body is its
 	// beginning.
 	Status(d *call.Deployment, status int, header http.Header, body []byte) *call.Error
-	// Fault classifies an error object within an answer of status 200.
-	Fault(d *call.Deployment, header http.Header, fault []byte) *call.Error
-	// Invalid classifies an answer of status 200 that is not what was asked for;
-	// why says so without quoting it, body is its beginning.
-	Invalid(d *call.Deployment, header http.Header, body []byte, why error) *call.Error
+	// Invalid classifies an answer of success that is not what was asked for.
+	Invalid(d *call.Deployment, status int, header http.Header, body []byte) *call.Error
+	// Stream classifies the errors of an exchange.
+	Stream(d *call.Deployment, err error) *call.Error
 	// Transport classifies a failure to exchange messages at all.
 	Transport(d *call.Deployment, err error) *call.Error
-	// Timeout is the failure of an attempt that took longer than limit.
-	Timeout(d *call.Deployment, limit time.Duration) *call.Error
+	// Timeout is the failure of an attempt that took too long.
+	Timeout(d *call.Deployment, l call.Limits, stream bool) *call.Error
 }
 
 // Recorder takes what is known about a call when it is over. It must not block
@@ -128,6 +127,7 @@ type exchange struct {
 	// value is the path's {model} or {model_id}.
 	value  string
 	caller *call.Identity
+	slot   *inFlightSlot
 }
 
 // New returns an API.
@@ -158,16 +158,17 @@ func New(o Options) *API {
 // still served.
 func (a *API) Drain() { a.draining.Store(true) }
 
-// InFlight is the number of requests being served.
+// InFlight is the number of requests being served, probes apart.
 func (a *API) InFlight() int64 { return a.inFlight.sum() }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	slot := a.inFlight.enter()
 	x := exchange{w: w, r: r}
 	status := http.StatusInternalServerError
 	defer func() {
-		slot.leave()
+		if x.slot != nil {
+			x.slot.leave()
+		}
 		if p := recover(); p != nil {
 			status = a.panicked(&x, p)
 		}
@@ -213,6 +214,8 @@ func (a *API) dispatch(x *exchange) int {
 		return methodNotAllowed(x, rt)
 	}
 	if !rt.public {
+		// Probes do not count: they go on while a drain waits for the rest.
+		x.slot = a.inFlight.enter()
 		id, err := a.o.Identify.Identify(x.r)
 		if err != nil {
 			return a.refuse(x, err)

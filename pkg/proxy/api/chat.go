@@ -9,16 +9,8 @@ import (
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
-
-// Lane is how one deployment takes chat completions: where they go and how a
-// body becomes the upstream's. Handlers find it in call.Deployment.Lane.
-type Lane struct {
-	Target  call.Target
-	Rewrite splice.Rewrite
-	// DropEmpty holds back events without choices and usage (Azure's first).
-	DropEmpty bool
-}
 
 // chat is one chat completion on its way through the gateway. It is reused:
 // nothing of it may be held beyond run.
@@ -33,8 +25,8 @@ type chat struct {
 	answer  *buffer // the upstream's, complete
 	written *buffer // the client's, complete
 	request splice.Request
-	reply   splice.Response
-	tap     splice.Tap
+	// exchange is the attempt being made; nil between attempts.
+	exchange wire.Exchange
 
 	// mock is the request's own mock_response.
 	mock    string
@@ -194,7 +186,7 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *
 	case d.MockResponse != nil:
 		return c.serveMock(d, *d.MockResponse)
 	}
-	lane, ok := d.Lane.(*Lane)
+	lane, ok := d.Lane.(wire.Lane)
 	if !ok {
 		e := call.NewError(http.StatusBadRequest, "invalid_request_error", "model",
 			"The deployment behind model="+c.call.Model+" does not take chat completions")
@@ -204,23 +196,34 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *
 	if c.in == nil {
 		panic("attempt after the answer has begun")
 	}
-	rewrite := lane.Rewrite
-	rewrite.Model = d.Model
-	strip := false
+	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d)}
 	if c.call.Stream {
-		rewrite.Usage, strip = c.usage(d)
+		o.AskUsage, o.HideUsage = c.usage(d)
 	}
+	c.exchange = lane.Open(o)
+	defer c.closeExchange()
 	if c.out == nil {
 		c.out = takeBuffer()
 	}
-	if size := c.request.Size(&rewrite); cap(c.out.b) < size {
+	// Nearly always longer by a few bytes than the client's body: a buffer that
+	// holds both needs no second allocation.
+	if size := len(c.in.b) + 512; cap(c.out.b) < size {
 		c.out.b = make([]byte, 0, size)
 	}
-	c.out.b = c.request.Append(c.out.b[:0], &rewrite)
+	var err error
+	if c.out.b, err = c.exchange.AppendRequest(c.out.b[:0]); err != nil {
+		return c.a.o.Classify.Stream(d, err)
+	}
 	if c.call.Stream {
-		return c.stream(ctx, d, lane, l, strip)
+		return c.stream(ctx, d, lane, l)
 	}
 	return c.complete(ctx, d, lane, l)
+}
+
+func (c *chat) closeExchange() {
+	c.call.Usage = c.exchange.Outcome().Usage
+	c.exchange.Close()
+	c.exchange = nil
 }
 
 // usage decides whether to ask a stream for its usage, and whether to keep the
@@ -245,8 +248,8 @@ func (c *chat) restamp(d *call.Deployment) string {
 }
 
 // send makes the upstream request. The lease is over when it returns an error.
-func (c *chat) send(ctx context.Context, lane *Lane, header http.Header) (call.Response, call.Lease, error) {
-	request := call.Request{Method: http.MethodPost, URL: lane.Target.URL, Header: header, Body: c.out.b}
+func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header) (call.Response, call.Lease, error) {
+	request := call.Request{Method: http.MethodPost, URL: lane.Target().URL, Header: header, Body: c.out.b}
 	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
 	if err != nil {
 		c.sent(lease)
@@ -263,7 +266,7 @@ func (c *chat) sent(lease call.Lease) {
 }
 
 // complete serves an answer in one piece.
-func (c *chat) complete(ctx context.Context, d *call.Deployment, lane *Lane, l call.Limits) *call.Error {
+func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
 	base := ctx
 	if !c.a.o.CancelOnDisconnect {
 		// The answer is paid for: it is fetched also when nobody waits for it.
@@ -272,46 +275,47 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane *Lane, l c
 	attempt, cancel := context.WithTimeout(base, l.Timeout)
 	defer cancel()
 	begin := time.Now()
-	resp, lease, err := c.send(attempt, lane, lane.Target.Header)
+	resp, lease, err := c.send(attempt, lane, lane.Target().Header)
 	if err != nil {
-		return c.broken(ctx, attempt, d, l.Timeout, err)
+		return c.broken(ctx, attempt, d, l, err)
 	}
 	if c.answer == nil {
 		c.answer = takeBuffer()
 	}
+	success := resp.Status >= 200 && resp.Status < 300
 	limit := c.a.o.MaxAnswer
-	if resp.Status >= 300 || resp.Status < 200 {
+	if !success {
 		limit = errorBodyLimit
 	}
 	c.answer.b, err = readAnswer(resp.Body, resp.Length, c.answer.b, limit)
 	resp.Body.Close()
 	c.call.UpstreamTime = time.Since(begin)
 	c.sent(lease)
-	if limit == errorBodyLimit {
+	switch {
+	case !success:
+		// A refusal that was cut off is still a refusal.
 		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+	case errors.Is(err, errAnswerTooLarge):
+		e := c.a.o.Classify.Transport(d, err)
+		e.Class, e.Status = call.ClassAPIResponseValidation, http.StatusBadGateway
+		return e
+	case err != nil:
+		return c.broken(ctx, attempt, d, l, err)
 	}
-	if errors.Is(err, errAnswerTooLarge) {
-		return c.a.o.Classify.Invalid(d, resp.Header, nil, err)
+	if c.written == nil {
+		c.written = takeBuffer()
 	}
-	if err != nil {
-		return c.broken(ctx, attempt, d, l.Timeout, err)
+	if size := len(c.answer.b) + 256; cap(c.written.b) < size {
+		c.written.b = make([]byte, 0, size)
 	}
-	if err := c.reply.Scan(c.answer.b); err != nil {
-		return c.a.o.Classify.Invalid(d, resp.Header, c.answer.b[:min(len(c.answer.b), errorBodyLimit)], err)
+	c.written.b, err = c.exchange.AppendAnswer(c.written.b[:0], c.answer.b)
+	switch {
+	case errors.Is(err, splice.ErrNotJSON):
+		return c.a.o.Classify.Invalid(d, resp.Status, resp.Header, c.answer.b[:min(len(c.answer.b), errorBodyLimit)])
+	case err != nil:
+		return c.a.o.Classify.Stream(d, err)
 	}
-	if fault := c.reply.Fault(); fault != nil {
-		return c.a.o.Classify.Fault(d, resp.Header, fault)
-	}
-	c.call.Usage = c.reply.Usage()
-	body := c.answer.b
-	if model := c.restamp(d); model != "" {
-		if c.written == nil {
-			c.written = takeBuffer()
-		}
-		c.written.b = c.reply.Append(c.written.b[:0], model)
-		body = c.written.b
-	}
-	c.writeAnswer(resp.Header, body)
+	c.writeAnswer(resp.Header, c.written.b)
 	return nil
 }
 
@@ -334,12 +338,16 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 }
 
 // broken says why an exchange did not come to its end.
-func (c *chat) broken(client, attempt context.Context, d *call.Deployment, limit time.Duration, err error) *call.Error {
+func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
 	switch cause := context.Cause(attempt); {
 	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, errStalled):
-		return c.a.o.Classify.Timeout(d, limit)
+		return c.a.o.Classify.Timeout(d, l, c.call.Stream)
 	case client.Err() != nil && attempt.Err() != nil:
-		return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Err: err}
+		return clientGone(err)
 	}
 	return c.a.o.Classify.Transport(d, err)
+}
+
+func clientGone(err error) *call.Error {
+	return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Err: err}
 }

@@ -84,7 +84,9 @@ func (c *chat) serveMock(d *call.Deployment, text string) *call.Error {
 
 func (c *chat) leftMock() *call.Error {
 	c.call.Status = call.ClassClientGone.Status()
-	return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Sent: true}
+	e := clientGone(nil)
+	e.Sent = true
+	return e
 }
 
 type noLease struct{}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
 
 // errStalled is the cause with which the watchdog ends a stream.
@@ -22,16 +23,16 @@ const drainPatience = 100 * time.Millisecond
 // stream serves an answer of server-sent events. Until the first event nothing
 // is sent, so that a failure before it is an ordinary error, or another
 // attempt; after it a failure is an event, and the stream ends without [DONE].
-func (c *chat) stream(ctx context.Context, d *call.Deployment, lane *Lane, l call.Limits, strip bool) *call.Error {
+func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	dog := watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, cancel)
 	defer dog.stop()
 
 	begin := time.Now()
-	resp, lease, err := c.send(attempt, lane, lane.Target.StreamHeader)
+	resp, lease, err := c.send(attempt, lane, lane.Target().StreamHeader)
 	if err != nil {
-		return c.broken(ctx, attempt, d, l.Stream, err)
+		return c.broken(ctx, attempt, d, l, err)
 	}
 	defer resp.Body.Close()
 	if resp.Status >= 300 || resp.Status < 200 {
@@ -43,10 +44,8 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane *Lane, l cal
 		c.call.UpstreamTime = time.Since(begin)
 		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
 	}
-	c.tap.Reset(splice.TapOptions{Model: c.restamp(d), StripUsage: strip, DropEmpty: lane.DropEmpty})
 	failure := c.relay(ctx, attempt, d, l, &resp, lease, dog)
 	c.call.UpstreamTime = time.Since(begin)
-	c.call.Usage = c.tap.Usage()
 	if failure == nil {
 		return nil
 	}
@@ -70,21 +69,21 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane *Lane, l cal
 func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call.Limits, resp *call.Response, lease call.Lease, dog *watchdog) *call.Error {
 	flusher, _ := c.x.w.(http.Flusher)
 	for {
-		n, readErr := resp.Body.Read(c.tap.Space())
+		n, readErr := resp.Body.Read(c.exchange.Space())
 		dog.heard()
-		out, tapErr := c.tap.Advance(n)
-		if readErr != nil && tapErr == nil && !c.tap.Done() && errors.Is(readErr, io.EOF) {
+		out, tapErr := c.exchange.Advance(n)
+		if readErr != nil && tapErr == nil && !c.exchange.Done() && errors.Is(readErr, io.EOF) {
 			if len(out) > 0 {
 				if err := c.push(out, resp, lease, dog, nil); err != nil {
 					return err
 				}
 			}
-			out, tapErr = c.tap.Finish()
+			out, tapErr = c.exchange.Finish()
 		}
-		ended := readErr != nil || tapErr != nil || c.tap.Done()
+		ended := readErr != nil || tapErr != nil || c.exchange.Done()
 		if len(out) > 0 {
 			f := flusher
-			if readErr != nil && tapErr == nil && c.tap.Done() {
+			if readErr != nil && tapErr == nil && c.exchange.Done() {
 				f = nil // the end of the response follows at once, in one write
 			}
 			if err := c.push(out, resp, lease, dog, f); err != nil {
@@ -93,8 +92,8 @@ func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call
 		}
 		switch {
 		case tapErr != nil:
-			return c.streamError(d, resp, tapErr)
-		case c.tap.Done():
+			return c.a.o.Classify.Stream(d, tapErr)
+		case c.exchange.Done():
 			if readErr == nil {
 				c.drain(resp.Body, dog)
 			}
@@ -117,7 +116,7 @@ func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watc
 	}
 	dog.writing(false)
 	if err != nil {
-		return &call.Error{Class: call.ClassClientGone, Message: "Client disconnected the request", RetryAfter: -1, Err: err}
+		return clientGone(err)
 	}
 	return nil
 }
@@ -149,23 +148,11 @@ var (
 
 // cut says why the upstream's bytes ended before the stream did.
 func (c *chat) cut(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
-	failure := c.broken(client, attempt, d, l.Stream, err)
-	if failure.Class == call.ClassAPIConnection && c.tap.Started() {
-		return c.a.o.Classify.Invalid(d, nil, nil, &splice.StreamError{Kind: splice.Truncated})
+	failure := c.broken(client, attempt, d, l, err)
+	if failure.Class == call.ClassAPIConnection && c.call.Status != 0 {
+		return c.a.o.Classify.Stream(d, &splice.StreamError{Kind: splice.Truncated})
 	}
 	return failure
-}
-
-// streamError classifies what the tap found.
-func (c *chat) streamError(d *call.Deployment, resp *call.Response, err error) *call.Error {
-	var bad *splice.StreamError
-	if errors.As(err, &bad) {
-		if bad.Kind == splice.Fault {
-			return c.a.o.Classify.Fault(d, resp.Header, bad.Body)
-		}
-		return c.a.o.Classify.Invalid(d, resp.Header, bad.Body, bad)
-	}
-	return c.a.o.Classify.Invalid(d, resp.Header, nil, err)
 }
 
 // drain reads what follows the last event, which is nothing but the end, so
@@ -173,7 +160,7 @@ func (c *chat) streamError(d *call.Deployment, resp *call.Response, err error) *
 func (c *chat) drain(body io.Reader, dog *watchdog) {
 	dog.hurry(drainPatience)
 	for range 16 {
-		if _, err := body.Read(c.tap.Space()); err != nil {
+		if _, err := body.Read(c.exchange.Space()); err != nil {
 			return
 		}
 	}

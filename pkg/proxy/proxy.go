@@ -1,0 +1,184 @@
+// Package proxy is the gateway. Only this root package knows all of its rooms
+// and puts them together; the rooms share the words of package call and do not
+// know each other.
+//
+// A request walks through them in this order: server (listener), auth (who is
+// calling), api (the endpoint's handler, which reads the body), route (which
+// deployment), call/wire and provider (the upstream's format), upstream (the
+// HTTP client), and account (what it cost).
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/proxy/account"
+	"github.com/llmgw/llmgw/pkg/proxy/api"
+	"github.com/llmgw/llmgw/pkg/proxy/auth"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/provider"
+	"github.com/llmgw/llmgw/pkg/proxy/route"
+	"github.com/llmgw/llmgw/pkg/proxy/server"
+	"github.com/llmgw/llmgw/pkg/proxy/upstream"
+)
+
+// Config is everything the gateway needs to know, in plain values. Where they
+// come from (config.yaml, environment, flags) is decided before.
+type Config struct {
+	// Deployments in the order of the configuration. Their Lane must be set.
+	Deployments []*call.Deployment
+	Router      route.Options
+	Auth        auth.Options
+	// API holds the settings of the handlers; its interfaces are set here.
+	API api.Options
+	// Listener holds the addresses; its handlers are set here.
+	Listener server.Options
+	Upstream upstream.Options
+	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
+	// request timeout.
+	ShutdownTimeout time.Duration
+	// Sink takes batches of finished calls; nil only counts them.
+	Sink func([]call.Call)
+	Log  *slog.Logger
+}
+
+// Proxy is a gateway that is ready to serve.
+type Proxy struct {
+	config   Config
+	log      *slog.Logger
+	api      *api.API
+	router   *route.Router
+	upstream *upstream.Client
+	queue    *account.Queue
+	totals   account.Totals
+	server   *server.Server
+}
+
+// New puts the rooms together. Close it when it will not Run.
+func New(c Config) (*Proxy, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	router, err := route.New(c.Deployments, c.Router)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range c.Deployments {
+		if d.Answer == nil {
+			d.Answer = api.DeploymentHeaders(d)
+		}
+	}
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = c.Router.Timeout
+	}
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = route.DefaultTimeout
+	}
+	p := &Proxy{config: c, log: c.Log, router: router, upstream: upstream.New(c.Upstream)}
+	p.queue = account.NewQueue(account.Options{Sink: p.settle})
+	o := c.API
+	o.Identify = auth.New(c.Auth)
+	o.Router = router
+	o.Upstream = p.upstream
+	o.Classify = provider.Classifier{}
+	o.Record = p.queue
+	o.Log = c.Log
+	p.api = api.New(o)
+	return p, nil
+}
+
+func (p *Proxy) settle(batch []call.Call) {
+	p.totals.Add(batch)
+	if p.config.Sink != nil {
+		p.config.Sink(batch)
+	}
+}
+
+// Handler serves all endpoints.
+func (p *Proxy) Handler() http.Handler { return p.api }
+
+// Totals is what has been served so far.
+func (p *Proxy) Totals() map[string]account.Count { return p.totals.Snapshot() }
+
+// Listen binds the addresses.
+func (p *Proxy) Listen() error {
+	o := p.config.Listener
+	o.Handler = p.api
+	o.Health = p.api.HealthOnly()
+	o.InFlight = p.api.InFlight
+	o.Log = p.log
+	s, err := server.Listen(o)
+	if err != nil {
+		return err
+	}
+	p.server = s
+	return nil
+}
+
+// Addr is the address that Listen bound.
+func (p *Proxy) Addr() *net.TCPAddr { return p.server.Addr() }
+
+// HealthAddr is the address of the probes' own listener, nil without one.
+func (p *Proxy) HealthAddr() *net.TCPAddr { return p.server.HealthAddr() }
+
+// ReloadTLS reads the certificate anew.
+func (p *Proxy) ReloadTLS() error { return p.server.Reload() }
+
+// CutError says that a drain ended with requests unfinished.
+type CutError struct {
+	Requests int64
+	After    time.Duration
+}
+
+// Error is the sentence for the log.
+func (e *CutError) Error() string {
+	return fmt.Sprintf("%d requests were cut: they had not finished %s after the signal", e.Requests, e.After)
+}
+
+// Run serves until ctx ends, then drains: readiness fails, requests in flight
+// finish, and what still runs at the deadline is cut, which is a *CutError.
+func (p *Proxy) Run(ctx context.Context) error {
+	if p.server == nil {
+		return errors.New("run before listen")
+	}
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve() }()
+	defer p.Close()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	p.api.Drain()
+	begin := time.Now()
+	p.log.Info("draining", "in_flight", p.api.InFlight(), "deadline", p.config.ShutdownTimeout)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.ShutdownTimeout)
+	defer cancel()
+	cut := p.server.Drain(deadline)
+	<-served
+	if cut > 0 {
+		return &CutError{Requests: cut, After: time.Since(begin).Round(time.Millisecond)}
+	}
+	return nil
+}
+
+// Close ends what New has started.
+func (p *Proxy) Close() {
+	p.queue.Close()
+	p.upstream.Close()
+}
+
+// Secrets returns what must never be printed, for the masking of foreign text.
+func (c *Config) Secrets() []redact.Secret {
+	list := []redact.Secret{c.Auth.MasterKey}
+	for _, d := range c.Deployments {
+		list = append(list, d.APIKey)
+	}
+	return list
+}

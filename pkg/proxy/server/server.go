@@ -1,0 +1,224 @@
+// Package server owns the listeners of the gateway: binding, TLS and its
+// reload, time limits of connections, and the drain at the end. What is served
+// is not its business.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Options configure a Server.
+type Options struct {
+	// Host and Port are where to listen; port 0 takes a free one.
+	Host string
+	Port int
+	// Handler serves requests.
+	Handler http.Handler
+	// HealthPort opens a second listener, for Health alone, unless it is 0.
+	HealthPort int
+	Health     http.Handler
+	// CertFile and KeyFile turn TLS on.
+	CertFile, KeyFile string
+	// KeepAlive is how long an idle client connection is kept; 0 means 75 s,
+	// above the 60 s of common load balancers.
+	KeepAlive time.Duration
+	// InFlight counts the requests that a drain waits for.
+	InFlight func() int64
+	// Log is for what operators must know; nil discards.
+	Log *slog.Logger
+	// Wrap is put around the listener, for tests that count system calls.
+	Wrap func(net.Listener) net.Listener
+}
+
+const (
+	// headerPatience bounds the reading of a request's head.
+	headerPatience = 30 * time.Second
+	// maxHeader bounds its size.
+	maxHeader = 128 << 10
+	// DefaultKeepAlive is used when none is configured.
+	DefaultKeepAlive = 75 * time.Second
+)
+
+// Server is a bound gateway.
+type Server struct {
+	o        Options
+	http     *http.Server
+	health   *http.Server
+	listener net.Listener
+	probes   net.Listener
+	cert     atomic.Pointer[tls.Certificate]
+}
+
+// Listen binds. Nothing is served before Serve; errors are sentences for the
+// person who started the gateway.
+func Listen(o Options) (*Server, error) {
+	if o.KeepAlive <= 0 {
+		o.KeepAlive = DefaultKeepAlive
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return nil, errors.New("Both --ssl_certfile_path and --ssl_keyfile_path are required for SSL.") //nolint:staticcheck // the sentence operators know
+	}
+	if o.CertFile != "" {
+		if err := s.Reload(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.listener, err = bind(o.Host, o.Port); err != nil {
+		return nil, err
+	}
+	if o.HealthPort != 0 {
+		if s.probes, err = bind(o.Host, o.HealthPort); err != nil {
+			s.listener.Close()
+			return nil, fmt.Errorf("health port: %w", err)
+		}
+		s.health = s.newHTTP(o.Health)
+	}
+	s.http = s.newHTTP(o.Handler)
+	return s, nil
+}
+
+func (s *Server) newHTTP(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerPatience,
+		IdleTimeout:       s.o.KeepAlive,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// bind listens, and explains why it cannot. It never takes another port.
+func bind(host string, port int) (net.Listener, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	l, err := net.Listen("tcp", address)
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %d on %s is already in use; stop what listens there or choose another with --port", port, host)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("not allowed to listen on %s; ports below 1024 need privileges, choose another with --port", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &dns):
+		return nil, fmt.Errorf("%q is not an address of this machine; use 0.0.0.0 for all of them, or 127.0.0.1", host)
+	}
+	return nil, fmt.Errorf("listen on %s: %w", address, err)
+}
+
+// Addr is the address in use.
+func (s *Server) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
+
+// HealthAddr is the address of the probes' own listener, nil without one.
+func (s *Server) HealthAddr() *net.TCPAddr {
+	if s.probes == nil {
+		return nil
+	}
+	return s.probes.Addr().(*net.TCPAddr)
+}
+
+// Reload reads the certificate anew. The old one stays in use when the new one
+// cannot be read.
+func (s *Server) Reload() error {
+	if s.o.CertFile == "" {
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.o.CertFile, s.o.KeyFile)
+	if err != nil {
+		return fmt.Errorf("read the TLS certificate %s with the key %s: %w", s.o.CertFile, s.o.KeyFile, err)
+	}
+	s.cert.Store(&cert)
+	return nil
+}
+
+// Serve serves until Drain or Close; it returns the reason for any other end.
+func (s *Server) Serve() error {
+	results := make(chan error, 2)
+	n := 1
+	go func() { results <- s.serveMain() }()
+	if s.health != nil {
+		n++
+		go func() { results <- s.health.Serve(s.probes) }()
+	}
+	var first error
+	for range n {
+		err := <-results
+		if err == nil || errors.Is(err, http.ErrServerClosed) {
+			continue
+		}
+		if first == nil {
+			first = err
+			s.Close()
+		}
+	}
+	return first
+}
+
+func (s *Server) serveMain() error {
+	l := s.listener
+	if s.o.Wrap != nil {
+		l = s.o.Wrap(l)
+	}
+	if s.o.CertFile == "" {
+		return s.http.Serve(l)
+	}
+	s.http.TLSConfig = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
+	}
+	return s.http.ServeTLS(l, "", "")
+}
+
+// Drain waits until no request is in flight, then closes everything. While it
+// waits the listener stays open, so that probes and late requests of a load
+// balancer get an answer, and connections end after the answer they are
+// serving. When ctx ends first, what is left is cut and Drain says how much.
+func (s *Server) Drain(ctx context.Context) (cut int64) {
+	s.http.SetKeepAlivesEnabled(false)
+	const step = 20 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for s.o.InFlight != nil && s.o.InFlight() > 0 {
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+			cut = s.o.InFlight()
+		}
+		break
+	}
+	if cut > 0 {
+		s.Close()
+		return cut
+	}
+	// Answers may still be on their way to clients after their handlers ended.
+	if err := s.http.Shutdown(ctx); err != nil && s.o.InFlight != nil {
+		cut = s.o.InFlight()
+	}
+	s.Close()
+	return cut
+}
+
+// Close cuts everything at once.
+func (s *Server) Close() {
+	_ = s.http.Close()
+	_ = s.listener.Close()
+	if s.health != nil {
+		_ = s.health.Close()
+		_ = s.probes.Close()
+	}
+}
