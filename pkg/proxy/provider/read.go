@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/litellm"
+)
+
+// requestParams are the keys of litellm_params that are members of request
+// bodies. What LiteLLM does not know at all is one, too: providers have
+// parameters of their own.
+var requestParams = []string{
+	"temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "n", "presence_penalty", "frequency_penalty",
+	"logit_bias", "logprobs", "top_logprobs", "response_format", "reasoning_effort", "thinking", "top_k", "dimensions", "service_tier",
+	"user", "tools", "tool_choice", "parallel_tool_calls", "verbosity", "prediction", "modalities", "audio", "web_search_options",
+}
+
+// ReadEntry reads litellm_params. The error names the key that cannot be used.
+func ReadEntry(params *config.Node) (*Entry, error) {
+	e := &Entry{}
+	for _, n := range params.Items() {
+		if n.IsNull() {
+			continue
+		}
+		var err error
+		switch n.Key {
+		case "model":
+			e.Model, err = nodeText(n)
+		case "custom_llm_provider":
+			e.Provider, err = nodeText(n)
+		case "api_base":
+			e.APIBase, err = nodeText(n)
+		case "base_url":
+			if params.Get("api_base").IsNull() {
+				e.APIBase, err = nodeText(n)
+			}
+		case "api_key":
+			if !n.IsScalar() {
+				err = fmt.Errorf("api_key must be text, not %s", n.Kind)
+			}
+			e.APIKey = n.Secret()
+		case "organization":
+			e.Organization, err = nodeText(n)
+		case "use_litellm_proxy":
+			e.UseLiteLLMProxy, _ = n.Bool()
+		case "extra_headers", "headers":
+			err = e.readHeaders(n)
+		case "additional_drop_params":
+			err = e.readDrop(n)
+		case "extra_body":
+			for _, m := range n.Items() {
+				if err = e.addNode(m.Key, m); err != nil {
+					break
+				}
+			}
+		default:
+			if _, known := litellm.LookupKey(litellm.SectionLiteLLMParams, n.Key); known && !slices.Contains(requestParams, n.Key) {
+				continue
+			}
+			err = e.addNode(n.Key, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+func nodeText(n *config.Node) (string, error) {
+	s, ok := n.Scalar()
+	if !ok {
+		return "", fmt.Errorf("%s must be text, not %s", n.Key, n.Kind)
+	}
+	return strings.TrimSpace(s), nil
+}
+
+func (e *Entry) readHeaders(n *config.Node) error {
+	if n.Kind != config.Map {
+		return fmt.Errorf("%s must be a mapping of names to values", n.Key)
+	}
+	for _, h := range n.Items() {
+		if h.IsNull() {
+			continue
+		}
+		value, ok := h.Scalar()
+		if !ok {
+			return fmt.Errorf("%s.%s must be text, not %s", n.Key, h.Key, h.Kind)
+		}
+		if !validHeader(h.Key, value) {
+			return fmt.Errorf("%s.%s is not a header that can be sent", n.Key, h.Key)
+		}
+		if e.ExtraHeaders == nil {
+			e.ExtraHeaders = http.Header{}
+		}
+		e.ExtraHeaders.Set(h.Key, value)
+	}
+	return nil
+}
+
+func (e *Entry) readDrop(n *config.Node) error {
+	if n.Kind != config.List {
+		return fmt.Errorf("%s must be a list of names", n.Key)
+	}
+	for _, item := range n.Items() {
+		name, ok := item.Scalar()
+		if !ok {
+			return fmt.Errorf("%s must be a list of names", n.Key)
+		}
+		if strings.ContainsAny(name, ".[") {
+			return fmt.Errorf("%s: %q names a member within another, which is not supported: name a top-level member", n.Key, name)
+		}
+		e.Drop = append(e.Drop, name)
+	}
+	return nil
+}
+
+func (e *Entry) addNode(name string, n *config.Node) error {
+	v, err := value(n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return e.AddParam(name, v)
+}
+
+// value turns a node into what encoding/json writes as the same value.
+func value(n *config.Node) (any, error) {
+	if n.IsNull() {
+		return nil, nil
+	}
+	switch n.Kind {
+	case config.Bool:
+		b, _ := n.Bool()
+		return b, nil
+	case config.Int:
+		if i, ok := n.Int(); ok {
+			return i, nil
+		}
+		fallthrough
+	case config.Float:
+		f, ok := n.Number()
+		if !ok || math.IsInf(f, 0) || math.IsNaN(f) {
+			return nil, fmt.Errorf("the number cannot be written as JSON")
+		}
+		return f, nil
+	case config.List:
+		list := make([]any, 0, n.Len())
+		for _, item := range n.Items() {
+			v, err := value(item)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		return list, nil
+	case config.Map:
+		m := make(map[string]any, n.Len())
+		for _, item := range n.Items() {
+			v, err := value(item)
+			if err != nil {
+				return nil, err
+			}
+			m[item.Key] = v
+		}
+		return m, nil
+	}
+	s, _ := n.Scalar()
+	return s, nil
+}
+
+// validHeader reports whether HTTP can carry the header.
+func validHeader(name, value string) bool {
+	for _, c := range []byte(name) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	for _, c := range []byte(value) {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return name != ""
+}
