@@ -16,24 +16,28 @@ type Words string
 const (
 	WordsNone     Words = ""         // not a boolean
 	WordsStrict   Words = "strict"   // true and false, any case; nothing else counts
-	WordsClick    Words = "click"    // 1 true t yes y on / 0 false f no n off
+	WordsClick    Words = "click"    // 1 true t yes y on / 0 false f no n off; other words stop it
+	WordsLoose    Words = "loose"    // 0 false f no n off are false, any other text is true
 	WordsNonEmpty Words = "nonempty" // any text is true, "false" included
 	WordsOne      Words = "one"      // exactly "1"
 )
 
 // EnvVar is one environment variable.
 type EnvVar struct {
-	Name     string
-	Group    string // core, database, redis, network, behaviour, provider, package
-	Type     Type
-	Default  string
-	Theirs   Words  // how LiteLLM reads a boolean
-	Flag     string // the flag it stands in for
-	Key      string // the configuration key it stands in for, as section.name
-	Secret   bool   // the value must never be shown
-	Effect   Effect
-	Priority int
-	Doc      string
+	Name    string
+	Group   string // core, database, redis, network, behaviour, provider, package
+	Type    Type
+	Default string
+	Theirs  Words // how LiteLLM reads a boolean
+	// OddIsTrue says that llmgw takes a word which is neither true nor false as
+	// true, with a warning, because LiteLLM does or did in other releases.
+	OddIsTrue bool
+	Flag      string // the flag it stands in for
+	Key       string // the configuration key it stands in for, as section.name
+	Secret    bool   // the value must never be shown
+	Effect    Effect
+	Priority  int
+	Doc       string
 }
 
 //go:embed data/env.tsv
@@ -47,9 +51,10 @@ type envTable struct {
 var env = sync.OnceValue(func() *envTable {
 	t := &envTable{byName: map[string]int{}}
 	table("env.tsv", envTSV, func(r row) {
+		words, odd, _ := strings.Cut(r.str("words"), " ")
 		v := EnvVar{
 			Name: r.str("name"), Group: r.str("group"), Type: Type(r.str("type")), Default: r.str("default"),
-			Theirs: Words(r.str("words")), Flag: r.str("flag"), Key: r.str("key"), Secret: r.str("secret") == "secret",
+			Theirs: Words(words), OddIsTrue: odd == "on", Flag: r.str("flag"), Key: r.str("key"), Secret: r.str("secret") == "secret",
 			Effect: Effect(r.str("effect")), Priority: r.num("prio"), Doc: r.str("doc"),
 		}
 		if _, dup := t.byName[v.Name]; dup {
@@ -92,8 +97,8 @@ func ParseEnvBool(name, text string) (value bool, warning string, ok bool) {
 	v, known := LookupEnv(name)
 	isTrue, isFalse := slices.Contains(trueWords, word), slices.Contains(falseWords, word)
 	if !isTrue && !isFalse {
-		if known && v.Theirs == WordsNonEmpty {
-			return true, fmt.Sprintf("%s=%q is neither true nor false; it counts as true, as any text does in LiteLLM", name, text), true
+		if known && v.OddIsTrue {
+			return true, fmt.Sprintf("%s=%q is neither true nor false; it counts as true; write true or false", name, text), true
 		}
 		return false, fmt.Sprintf("%s=%q is neither true nor false and is ignored; write true or false", name, text), false
 	}
@@ -118,6 +123,8 @@ func (v EnvVar) ReadByLiteLLM(text string) (value, sure bool) {
 		return word == "true", true
 	case WordsOne:
 		return text == "1", true
+	case WordsLoose:
+		return word != "" && !slices.Contains(falseWords, word), true
 	case WordsClick:
 		if slices.Contains(trueWords, word) {
 			return true, true
