@@ -57,6 +57,7 @@ type Tree struct {
 	env     *Env
 	files   []File
 	missing []*Node
+	dotEnv  string
 }
 
 // Root is the merged document; never nil, an empty mapping if there is none.
@@ -67,6 +68,9 @@ func (t *Tree) Get(path string) *Node { return t.root.Lookup(path) }
 
 // Env is the environment after .env and environment_variables were applied.
 func (t *Tree) Env() *Env { return t.env }
+
+// DotEnv is the name of the .env file that was read, empty if none was.
+func (t *Tree) DotEnv() string { return t.dotEnv }
 
 // Files are the files that were read, the main file first.
 func (t *Tree) Files() []File { return t.files }
@@ -102,8 +106,9 @@ func ParseYAML(file string, data []byte) (*Node, []finding.Finding, error) {
 	return nil, append(findings, e.finding()), e
 }
 
-// SyntaxError says why a file is not YAML, and where.
+// SyntaxError says why a file cannot be used, and where.
 type SyntaxError struct {
+	ID      string // of the finding; CFG001 when empty
 	Pos     finding.Position
 	Begins  finding.Position // of the construct that is broken; zero if that adds nothing
 	Message string
@@ -114,6 +119,9 @@ func (e *SyntaxError) Error() string { return e.Pos.String() + ": " + e.Message 
 
 func (e *SyntaxError) finding() finding.Finding {
 	f := finding.Finding{ID: "CFG001", Name: "yaml-syntax", Severity: finding.Error, Pos: e.Pos, Message: e.Message, Fix: e.Fix}
+	if e.ID != "" {
+		f.ID, f.Name = e.ID, ""
+	}
 	if !e.Begins.IsZero() {
 		f.Related = []finding.Related{{Pos: e.Begins, Message: "it begins here"}}
 	}

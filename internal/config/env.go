@@ -18,7 +18,9 @@ type Var struct {
 	// Source says in words where it is set: "environment", ".env",
 	// "environment_variables", "deployment env".
 	Source string
-	Pos    finding.Position
+	Pos    finding.Position // of the name
+	// ValuePos spans the value as written in a file, quotes included.
+	ValuePos finding.Position
 }
 
 // Env is an environment: variables with provenance, and whether anything else
@@ -113,16 +115,4 @@ func (e *Env) Clone() *Env {
 		}
 	}
 	return c
-}
-
-// ParseDotEnv reads the text of a .env file by the rules of python-dotenv.
-func ParseDotEnv(file string, data []byte) ([]Var, []finding.Finding) {
-	var vars []Var
-	for i, line := range strings.Split(string(data), "\n") {
-		if name, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
-			vars = append(vars, Var{Name: strings.TrimSpace(name), Value: value, Known: true, Source: file,
-				Pos: finding.Position{File: file, Line: i + 1, Col: 1}})
-		}
-	}
-	return vars, nil
 }

@@ -88,6 +88,9 @@ type Node struct {
 	Ref string
 	// RefMissing says that the variable of Ref is not set; the value is Null.
 	RefMissing bool
+	// Unknown says that the variable of Ref is or may be set, to a value that
+	// cannot be known here; the value is an empty String.
+	Unknown bool
 	// Origin says where the effective value came from.
 	Origin Origin
 	// Date says that LiteLLM reads this unquoted text as a date.
