@@ -31,7 +31,7 @@ func (st *state) turn(now time.Time) {
 
 // failed counts a failed attempt and takes the deployment out if the table says
 // so. Every attempt counts: only that sees a burst.
-func (s *snapshot) failed(n *Node, g *group, err *call.Error) {
+func (s *snapshot) failed(n *Node, err *call.Error) {
 	if err.Class == call.ClassClientGone {
 		return
 	}
@@ -47,7 +47,6 @@ func (s *snapshot) failed(n *Node, g *group, err *call.Error) {
 	if n.group.coolUntil != nil {
 		raise(n.group.coolUntil, until)
 	}
-	_ = g
 }
 
 func raise(v interface {

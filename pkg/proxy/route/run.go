@@ -64,7 +64,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 			r.s.succeeded(node)
 			return nil
 		}
-		r.s.failed(node, g, err)
+		r.s.failed(node, err)
 		if err.Sent || err.Class == call.ClassClientGone || r.gone() {
 			return err
 		}
