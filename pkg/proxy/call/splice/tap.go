@@ -308,9 +308,8 @@ func (t *Tap) readLine(start, end int) {
 
 // limitRaw bounds what is kept of a body that is no event stream.
 func (t *Tap) limitRaw() {
-	if len(t.buf) > keepBuffer {
-		t.buf = t.buf[:keepBuffer]
-		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+	if body := t.buf[t.event:]; len(body) > keepBuffer {
+		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(body[:keepBuffer])}
 	}
 }
 
@@ -336,9 +335,11 @@ func (t *Tap) readEvent(event []byte) (forward bool) {
 				t.err = &StreamError{Kind: Empty}
 				return false
 			}
+			// In one spelling: whether a line feed follows the last carriage return
+			// is not worth waiting for.
 			t.done = true
 			t.start()
-			t.out = append(t.out, event...)
+			t.out = append(t.out, doneEvent...)
 			return true
 		}
 	}
@@ -472,7 +473,7 @@ func (t *Tap) Finish() (out []byte, err error) {
 		return nil, t.err
 	}
 	if t.raw {
-		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+		t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf[t.event:])}
 		return nil, t.err
 	}
 	t.finishEvent()
@@ -501,7 +502,7 @@ func (t *Tap) finishEvent() {
 		t.line = len(t.buf)
 		t.readLine(start, len(t.buf))
 		if t.raw {
-			t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
+			t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf[t.event:])}
 			return
 		}
 	}
