@@ -50,8 +50,11 @@ func (p *plan) connections() {
 	if p.hpa {
 		p.most = p.o.MaxReplicas
 		if !p.most.IsSet() {
-			p.most = facts.AssumedInt(max(p.replicas.Value, 10), "default")
+			p.most = facts.AssumedInt(max(p.replicas.Value, 10), "maxReplicas, default")
 		}
+	}
+	if p.hpa && !p.o.MaxReplicas.IsSet() && (p.o.Ceiling.Kind == facts.NoCeiling || !stated.IsSet()) {
+		p.explain.add("maxReplicas", strconv.Itoa(p.most.Value), fmt.Sprintf("max(%d, 10)", p.replicas.Value), fromInt(p.replicas))
 	}
 	in := facts.PoolInput{
 		Target: p.target, Limit: stated, Workers: p.workers, Instances: p.most, Runner: p.runner(), Ceiling: p.o.Ceiling,

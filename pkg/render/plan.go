@@ -175,8 +175,8 @@ func (p *plan) times() {
 }
 
 func (p *plan) counts() {
-	p.workers = p.o.NumWorkers.Or(facts.AssumedInt(1, "default"))
-	p.replicas = p.o.Replicas.Or(facts.AssumedInt(3, "default"))
+	p.workers = p.o.NumWorkers.Or(facts.AssumedInt(1, "num_workers, default"))
+	p.replicas = p.o.Replicas.Or(facts.AssumedInt(3, "replicas, default"))
 	p.hpa = !p.o.NoHPA && !(p.o.MaxReplicas.IsSet() && p.o.MaxReplicas.Value == 0)
 	const most = 10000
 	switch {

@@ -84,7 +84,7 @@ func (p *plan) buildValues() {
 		p.explain.add("GOMEMLIMIT", strconv.FormatInt(size.GoMemLimit, 10), fmt.Sprintf("floor(0.9 x %d)", size.Memory))
 	}
 	if size.GoMaxProcs > 0 {
-		p.explain.add("GOMAXPROCS", strconv.Itoa(size.GoMaxProcs), "the CPU limit, where the Go runtime alone would take 2")
+		p.explain.add("GOMAXPROCS", strconv.Itoa(size.GoMaxProcs), "the CPU limit rounded up; the Go runtime alone takes at least 2")
 	}
 	if p.migrations == "job" {
 		values["migrations"].(map[string]any)["suffix"] = p.jobSuffix()
