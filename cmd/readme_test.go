@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -145,7 +146,7 @@ func (r *readmeRun) run(c readmeCommand) {
 	cmd := r.command(ctx, text)
 	out, err := cmd.CombinedOutput()
 	if err != nil && !strings.Contains(text, "; echo ") {
-		if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != 1 || len(c.want) == 0 {
+		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 || len(c.want) == 0 {
 			r.t.Errorf("README.md:%d: %s: %v\n%s", c.line, c.text, err, out)
 			return
 		}

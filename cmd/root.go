@@ -17,7 +17,6 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/llmgw/llmgw/internal/redact"
 )
@@ -74,16 +73,6 @@ func (a *app) warnf(format string, args ...any) {
 	fmt.Fprintf(a.err, "warning: "+format+"\n", args...)
 }
 
-// width is the number of columns to write for.
-func (a *app) width() int {
-	if f, ok := a.out.(*os.File); ok && a.outTTY {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
-			return w
-		}
-	}
-	return 100
-}
-
 // Execute runs llmgw and returns the exit code of the process. args is
 // os.Args.
 func Execute(args []string, s Streams) (code int) {
@@ -115,7 +104,7 @@ func Execute(args []string, s Streams) (code int) {
 	if sig, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 		if _, decided := errors.AsType[*exitError](err); !decided || errors.Is(err, context.Canceled) {
 			code = sig.code()
-			err = fmt.Errorf("%s", sig)
+			err = sig
 		}
 	}
 	if e, ok := errors.AsType[*exitError](err); ok && e.err == nil {
