@@ -54,7 +54,11 @@ type object struct {
 	Type    json.RawMessage `json:"type"`
 	Param   json.RawMessage `json:"param"`
 	Code    json.RawMessage `json:"code"`
-	Choices []struct {
+	// Status is what Groq's streams say beside a symbolic code.
+	Status json.RawMessage `json:"status_code"`
+	// Metadata holds the words of the provider behind OpenRouter.
+	Metadata json.RawMessage `json:"metadata"`
+	Choices  []struct {
 		Error json.RawMessage `json:"error"`
 	} `json:"choices"`
 }
@@ -92,6 +96,14 @@ func (r *refusal) readJSON(body []byte) bool {
 		if r.message = text(inner.Message); r.message == "" {
 			r.message = detail(inner.Detail)
 		}
+		var behind struct {
+			Raw json.RawMessage `json:"raw"`
+		}
+		if json.Unmarshal(inner.Metadata, &behind) == nil {
+			if raw := text(behind.Raw); raw != "" && r.message != "" {
+				r.message += ": " + raw
+			}
+		}
 	case len(o.Error) > 0 && o.Error[0] == '"':
 		r.fields(&o)
 		r.message = text(o.Error)
@@ -112,6 +124,9 @@ func (r *refusal) readJSON(body []byte) bool {
 
 func (r *refusal) fields(o *object) {
 	r.typ, r.param, r.code = text(o.Type), text(o.Param), text(o.Code)
+	if n, err := strconv.Atoi(text(o.Status)); err == nil && n >= 400 && n < 600 {
+		r.status = n
+	}
 	if n, err := strconv.Atoi(r.code); err == nil {
 		if n >= 400 && n < 600 {
 			r.status = n

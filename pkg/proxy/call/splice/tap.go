@@ -389,15 +389,15 @@ func (t *Tap) readObject(event, data []byte) (forward bool) {
 		t.err = &StreamError{Kind: Malformed, Body: bytes.Clone(data[:min(len(data), 512)])}
 		return false
 	}
+	if a.usage.Known {
+		t.usage = a.usage // also with an error: the tokens are paid for
+	}
 	if a.fault.end != 0 {
 		t.err = &StreamError{Kind: Fault, Body: bytes.Clone(data)}
 		return false
 	}
 	t.events++
 	t.text += a.text
-	if a.usage.Known {
-		t.usage = a.usage
-	}
 	if len(t.id) == 0 && a.id.end > a.id.start {
 		t.id = append(t.id, data[a.id.start:a.id.end]...)
 	}
