@@ -11,25 +11,26 @@ import (
 // mapping that holds its keys, not by its full path: litellm_params is the
 // section of a model_list entry's call parameters.
 const (
-	SectionTop                = ""                        // the file's root mapping
-	SectionModelEntry         = "model_list"              // one entry of model_list
-	SectionLiteLLMParams      = "litellm_params"          // model_list[].litellm_params
-	SectionModelInfo          = "model_info"              // model_list[].model_info
-	SectionGeneral            = "general_settings"        //
-	SectionLiteLLM            = "litellm_settings"        //
-	SectionCacheParams        = "cache_params"            // litellm_settings.cache_params
-	SectionRouter             = "router_settings"         //
-	SectionRetryPolicy        = "retry_policy"            // also model_group_retry_policy.<group>
-	SectionAllowedFailsPolicy = "allowed_fails_policy"    //
-	SectionCredential         = "credential_list"         // one entry of credential_list
-	SectionGuardrail          = "guardrails"              // one entry of guardrails
-	SectionMCPServer          = "mcp_servers"             // one server of mcp_servers
-	SectionAlertingArgs       = "alerting_args"           // general_settings.alerting_args
-	SectionCoordinationRedis  = "coordination_redis"      // general_settings.coordination_redis
-	SectionKeyManagement      = "key_management_settings" // general_settings.key_management_settings
-	SectionJobStagger         = "scheduled_job_stagger"   // general_settings.scheduled_job_stagger
-	SectionPassThrough        = "pass_through_endpoints"  // one entry of general_settings.pass_through_endpoints
-	SectionLLMGW              = "llmgw"                   // llmgw's own settings, a top-level mapping
+	SectionTop                = ""                          // the file's root mapping
+	SectionModelEntry         = "model_list"                // one entry of model_list
+	SectionLiteLLMParams      = "litellm_params"            // model_list[].litellm_params
+	SectionModelInfo          = "model_info"                // model_list[].model_info
+	SectionGeneral            = "general_settings"          //
+	SectionLiteLLM            = "litellm_settings"          //
+	SectionCacheParams        = "cache_params"              // litellm_settings.cache_params
+	SectionRouter             = "router_settings"           //
+	SectionRetryPolicy        = "retry_policy"              // also model_group_retry_policy.<group>
+	SectionAllowedFailsPolicy = "allowed_fails_policy"      //
+	SectionCredential         = "credential_list"           // one entry of credential_list
+	SectionGuardrail          = "guardrails"                // one entry of guardrails
+	SectionGuardrailParams    = "guardrails.litellm_params" // one entry of guardrails: its litellm_params
+	SectionMCPServer          = "mcp_servers"               // one server of mcp_servers
+	SectionAlertingArgs       = "alerting_args"             // general_settings.alerting_args
+	SectionCoordinationRedis  = "coordination_redis"        // general_settings.coordination_redis
+	SectionKeyManagement      = "key_management_settings"   // general_settings.key_management_settings
+	SectionJobStagger         = "scheduled_job_stagger"     // general_settings.scheduled_job_stagger
+	SectionPassThrough        = "pass_through_endpoints"    // one entry of general_settings.pass_through_endpoints
+	SectionLLMGW              = "llmgw"                     // llmgw's own settings, a top-level mapping
 )
 
 // Type says what shape a value has.
@@ -125,9 +126,9 @@ var keys = sync.OnceValue(func() *keyTable {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		section, name, found := strings.Cut(line, ".")
-		if !found {
-			section, name = SectionTop, line
+		section, name := SectionTop, line
+		if dot := strings.LastIndexByte(line, '.'); dot >= 0 {
+			section, name = line[:dot], line[dot+1:]
 		}
 		done[keyID{section, name}] = true
 	}
