@@ -33,6 +33,9 @@ type Sources struct {
 	// KeepReferences leaves os.environ/ texts as they are: for commands that
 	// check or rewrite a file without the environment it will run in.
 	KeepReferences bool
+	// EnvFile is read before everything else; it sets no variable that is set
+	// already, and does not depend on LITELLM_MODE.
+	EnvFile string
 	// DotEnv reads ./.env of Dir when LITELLM_MODE is unset or DEV.
 	DotEnv bool
 	// Dir is the directory that relative paths start from; empty is the working

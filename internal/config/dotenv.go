@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,39 +13,50 @@ import (
 	"github.com/llmgw/llmgw/internal/finding"
 )
 
-// dotEnv reads ./.env under the rule of LITELLM_MODE. Variables that are set
-// already win.
+// dotEnv reads the file of --env-file, and ./.env under the rule of
+// LITELLM_MODE. Variables that are set already win.
 func (l *loader) dotEnv() error {
 	env := l.tree.env
+	if l.EnvFile != "" {
+		data, err := l.read(l.EnvFile)
+		if err != nil {
+			return l.fail(readError(l.EnvFile, err, finding.Position{File: display(l.EnvFile)}, "env file not found: "))
+		}
+		l.setFrom(display(l.EnvFile), data)
+	}
 	if mode, set := env.Lookup("LITELLM_MODE"); !l.DotEnv || set && mode.Value != "DEV" {
 		return nil
 	}
 	const name = ".env"
-	data, err := l.read(filepath.Join(".", name))
+	data, err := l.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	at := finding.Position{File: name}
 	if err != nil {
-		// python-dotenv ignores a directory of that name; so do we, but say it.
+		// A .env that cannot be read stops nothing in LiteLLM either; but say it.
 		e := readError(name, err, at, "")
 		l.add(finding.Finding{Severity: finding.Warning, Pos: at, Message: e.Message, Fix: e.Fix})
 		return nil
 	}
-	vars, findings := ParseDotEnvWith(name, data, env)
+	set, all := l.setFrom(name, data)
+	l.tree.dotEnv = name
+	l.add(finding.Finding{Severity: finding.Info, Pos: at,
+		Message: fmt.Sprintf("%s is read because LITELLM_MODE is unset or DEV: %d of its %d variables were not set already", name, set, all)})
+	return nil
+}
+
+// setFrom sets the variables of a file that are not set yet.
+func (l *loader) setFrom(name string, data []byte) (set, all int) {
+	vars, findings := ParseDotEnvWith(name, data, l.tree.env)
 	l.findings = append(l.findings, findings...)
-	set := 0
 	for _, v := range vars {
-		if !env.Has(v.Name) {
-			v.Source = name
-			env.Set(v)
+		if !l.tree.env.Has(v.Name) {
+			l.tree.env.Set(v)
 			set++
 		}
 	}
-	l.tree.dotEnv = name
-	l.add(finding.Finding{Severity: finding.Info, Pos: at,
-		Message: fmt.Sprintf("%s is read because LITELLM_MODE is not PRODUCTION: %d variables set, %d were set already", name, set, len(vars)-set)})
-	return nil
+	return set, len(vars)
 }
 
 // ParseDotEnv reads the text of a .env file by the rules of python-dotenv:
