@@ -137,7 +137,9 @@ func stubborn(f func() error) error {
 	return err
 }
 
-// script sends the file as one query and reports each statement's end.
+// script sends the file as one query and reports each statement's end. The
+// server keeps those answers back until it has a buffer full of them or the
+// whole file is done, so they tell what was done rather than what is doing.
 func (s *session) script(ctx context.Context, m Migration, sc script) error {
 	results := s.conn.PgConn().Exec(ctx, sc.sql)
 	n := 0
@@ -418,32 +420,41 @@ func (s *session) dropNewInvalid(ctx context.Context, before map[uint32]string) 
 	return dropped, nil
 }
 
-// checkIndexes refuses CREATE INDEX IF NOT EXISTS over an invalid index of
-// that name: the server would skip it, and the migration would count as
-// applied without its index.
+// checkIndexes refuses what is known to go wrong with an index before the
+// file is begun: CREATE INDEX IF NOT EXISTS over an invalid index of that name,
+// which the server would skip, so that the migration counts as applied without
+// its index; and a concurrent build on a partitioned table, which the server
+// cannot do.
 func (s *session) checkIndexes(ctx context.Context, m Migration, sc script) error {
 	for _, st := range sc.statements {
 		x, ok := st.index()
-		if !ok || !x.ifNotExists || x.name == "" {
+		if !ok {
 			continue
 		}
 		schema := x.tableSchema
 		if schema == "" {
 			schema = s.p.target.Schema
 		}
-		var valid bool
-		err := s.conn.QueryRow(ctx, `SELECT i.indisvalid AND i.indisready FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-			JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'i'`, schema, x.name).Scan(&valid)
-		if errors.Is(err, pgx.ErrNoRows) || err == nil && valid {
-			continue
-		}
+		var partitioned, invalid bool
+		err := s.conn.QueryRow(ctx, `SELECT
+			EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'p'),
+			EXISTS (SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE n.nspname = $1 AND c.relname = $3 AND c.relkind = 'i' AND NOT (i.indisvalid AND i.indisready))`, schema, x.table, x.name).Scan(&partitioned, &invalid)
 		if err != nil {
-			return s.failure(ctx, "looking at index "+x.name, err)
+			return s.failure(ctx, "looking at the indexes of "+m.Name, err)
 		}
-		return &Error{
-			Code: "P3018", Rule: "IDX001", kind: kindRefused, Migration: m.Name, Line: 1 + strings.Count(sc.sql[:st.start], "\n"),
-			Message: fmt.Sprintf("index %q exists but is invalid, left by a concurrent build that failed; IF NOT EXISTS would keep it so", x.name),
-			Hint:    fmt.Sprintf("Drop it first: DROP INDEX CONCURRENTLY %s;", pgx.Identifier{schema, x.name}.Sanitize()),
+		e := &Error{Code: "P3018", kind: kindRefused, Migration: m.Name, Line: 1 + strings.Count(sc.sql[:st.start], "\n")}
+		switch {
+		case x.concurrently && partitioned:
+			e.Rule, e.SQLState = "PART001", "0A000"
+			e.Message = fmt.Sprintf("cannot create index on partitioned table %q concurrently", x.table)
+			e.Hint = "Build the index on each partition concurrently, create it on the table with ON ONLY, and attach the partitions' indexes to it."
+			return e
+		case x.ifNotExists && invalid:
+			e.Rule = "IDX001"
+			e.Message = fmt.Sprintf("index %q exists but is invalid, left by a concurrent build that failed; IF NOT EXISTS would keep it so", x.name)
+			e.Hint = fmt.Sprintf("Drop it first: DROP INDEX CONCURRENTLY %s;", pgx.Identifier{schema, x.name}.Sanitize())
+			return e
 		}
 	}
 	return nil
