@@ -35,7 +35,7 @@ type renderFlags struct {
 	envFile                         string
 	requestTimeout                  time.Duration
 	ui, noUI, readOnlyFS, validate  bool
-	strict                          bool
+	strict, warned                  bool
 	hpaMemory                       string
 	values                          []string
 	o                               render.Options
@@ -191,9 +191,12 @@ func (f *renderFlags) options(a *app, fs *pflag.FlagSet) (render.Options, error)
 func (f *renderFlags) read(a *app, o *render.Options) error {
 	if f.config != "" {
 		tree, found, err := config.Load(config.Sources{Path: f.config, Stdin: a.in, KeepReferences: true})
-		f.report(a, found)
+		f.warned = f.report(a, found)
 		if err != nil {
-			return usagef("cannot use the configuration: %w", err)
+			if len(found) > 0 { // they say it, with place and remedy
+				return &exitError{exitUsage, nil}
+			}
+			return usagef("%w", err)
 		}
 		o.Tree = tree
 	}
@@ -252,7 +255,7 @@ func (f *renderFlags) run(a *app, fs *pflag.FlagSet) error {
 	if res == nil {
 		return err
 	}
-	warned := f.report(a, res.Findings)
+	warned := f.report(a, res.Findings) || f.warned
 	switch {
 	case errors.Is(err, render.ErrInvalid):
 		return badAnswer(err)

@@ -22,6 +22,7 @@ var example []byte
 // Result is a rendered deployment.
 type Result struct {
 	Target  facts.Target
+	Name    string   // base name of the objects
 	Objects []Object // in the order in which they can be applied
 	// Secret is the Secret with values to replace, when asked for; it never
 	// shares a stream with the objects.
@@ -61,7 +62,7 @@ func Render(o Options) (*Result, error) {
 	}
 	p.facts = facts.From(facts.Flags{Target: p.o.Target, NumWorkers: o.NumWorkers, Ceiling: o.Ceiling}, p.o.Tree, nil)
 	p.make()
-	res := &Result{Target: p.target}
+	res := &Result{Target: p.target, Name: p.name}
 	defer func() {
 		finding.Sort(p.findings)
 		res.Findings = p.findings

@@ -469,3 +469,33 @@ func TestExplainNamesEveryOrigin(t *testing.T) {
 		t.Errorf("%.80s", object.String())
 	}
 }
+
+// FuzzRender: any configuration either renders to objects that keep every
+// rule, or is refused with a reason of one line that shows no value.
+func FuzzRender(f *testing.F) {
+	for _, seed := range []string{
+		production, "", "{}", "general_settings: null", "litellm_settings: {request_timeout: 1e3}", "x: !!binary aGk=",
+		"general_settings:\n  database_url: postgres://u:p@h/d\n", "include: [a.yaml]", "environment_variables: {A: os.environ/B}",
+		"litellm_settings: {request_timeout: .inf}", "a: \"\\0\\x07\"", "a: os.environ/", "general_settings: {alerting: slack}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		tr, _, err := config.Load(config.Sources{Data: []byte(text), File: "config.yaml", KeepReferences: true})
+		if err != nil {
+			return
+		}
+		res, err := render.Render(render.Options{Engine: helm.Engine{}, Version: "1.2.3", Tree: tr, ExtractSecrets: true})
+		if errors.Is(err, render.ErrInvalid) {
+			t.Fatalf("%q: %+v", text, res.Findings)
+		}
+		if err == nil && len(res.Objects) < 6 {
+			t.Fatalf("%q: %d objects", text, len(res.Objects))
+		}
+		for _, fd := range res.Findings {
+			if err != nil && strings.Contains(fd.Message, "\n") {
+				t.Fatalf("%q: message %q", text, fd.Message)
+			}
+		}
+	})
+}

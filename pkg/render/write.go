@@ -4,24 +4,34 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// mark is the first line of every file that llmgw writes; a file without it is
-// somebody else's and stays.
+// mark begins the first line of every file that llmgw writes; a file without it
+// is somebody else's and stays.
 const mark = "# Written by llmgw render"
 
+// secretFile is where the Secret with values to replace goes. People edit it,
+// so it is written once and never touched again.
+const secretFile = "secret-template.yaml"
+
+// firstLine marks a file as ours and says which deployment it belongs to, so
+// that several can share a directory.
+func (r *Result) firstLine() string { return mark + " for " + r.Name + "\n" }
+
 // WriteDir writes one file per object, numbered in the order in which they can
-// be applied. Nothing is changed when a file in the way is not one of ours; a
-// file of ours that is no longer part of the result is removed.
+// be applied, and returns their names. Nothing is changed when a file in the
+// way is not one of ours; a file of this deployment that is no longer part of
+// the result is removed.
 func (r *Result) WriteDir(dir string) ([]string, error) {
 	contents := map[string][]byte{}
 	var names []string
 	add := func(name string, o Object) {
-		text := mark + "\n"
+		text := r.firstLine()
 		for _, line := range r.Header {
 			text += "# " + line + "\n"
 		}
@@ -32,17 +42,23 @@ func (r *Result) WriteDir(dir string) ([]string, error) {
 		add(fmt.Sprintf("%02d-%s-%s.yaml", i+1, strings.ToLower(o.Kind), o.Name), o)
 	}
 	if r.Secret != nil {
-		add("secret-template.yaml", *r.Secret)
+		if _, err := os.Lstat(filepath.Join(dir, secretFile)); errors.Is(err, fs.ErrNotExist) {
+			add(secretFile, *r.Secret)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory %s: %w", dir, reason(err))
 	}
-	stale, err := ours(dir, contents)
+	stale, err := r.ours(dir, contents)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		if err := writeFile(filepath.Join(dir, name), contents[name]); err != nil {
+		mode := fs.FileMode(0o644)
+		if name == secretFile {
+			mode = 0o600
+		}
+		if err := writeFile(filepath.Join(dir, name), contents[name], mode); err != nil {
 			return nil, err
 		}
 	}
@@ -55,8 +71,8 @@ func (r *Result) WriteDir(dir string) ([]string, error) {
 }
 
 // ours checks that every file in the way was written by llmgw, and lists those
-// that the new result no longer has.
-func ours(dir string, contents map[string][]byte) (stale []string, err error) {
+// of this deployment that the new result no longer has.
+func (r *Result) ours(dir string, contents map[string][]byte) (stale []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the directory %s: %w", dir, reason(err))
@@ -66,36 +82,36 @@ func ours(dir string, contents map[string][]byte) (stale []string, err error) {
 		if !wanted && !strings.HasSuffix(e.Name(), ".yaml") {
 			continue
 		}
-		marked := e.Type().IsRegular() && hasMark(filepath.Join(dir, e.Name()))
+		path := filepath.Join(dir, e.Name())
 		switch {
-		case wanted && !marked:
-			return nil, fmt.Errorf("%s was not written by llmgw render: move it away, or choose another directory", filepath.Join(dir, e.Name()))
-		case !wanted && marked:
+		case wanted && !(e.Type().IsRegular() && begins(path, mark)):
+			return nil, fmt.Errorf("%s was not written by llmgw render: move it away, or choose another directory", path)
+		case !wanted && e.Name() != secretFile && e.Type().IsRegular() && begins(path, r.firstLine()):
 			stale = append(stale, e.Name())
 		}
 	}
 	return stale, nil
 }
 
-func hasMark(path string) bool {
+func begins(path, line string) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	buf := make([]byte, len(mark))
-	n, _ := f.Read(buf)
-	return string(buf[:n]) == mark
+	buf := make([]byte, len(line))
+	n, _ := io.ReadFull(f, buf)
+	return string(buf[:n]) == line
 }
 
 // writeFile puts a whole file under its name, or nothing.
-func writeFile(path string, data []byte) error {
+func writeFile(path string, data []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, reason(err))
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -120,13 +136,13 @@ func reason(err error) error {
 
 // WriteFile writes the stream into one file.
 func (r *Result) WriteFile(path string) error {
-	if _, err := os.Stat(path); err == nil && !hasMark(path) {
+	if _, err := os.Stat(path); err == nil && !begins(path, mark) {
 		return fmt.Errorf("%s was not written by llmgw render: move it away, or choose another name", path)
 	}
 	var buf bytes.Buffer
-	buf.WriteString(mark + "\n")
+	buf.WriteString(r.firstLine())
 	if _, err := r.WriteTo(&buf); err != nil {
 		return err
 	}
-	return writeFile(path, buf.Bytes())
+	return writeFile(path, buf.Bytes(), 0o644)
 }
