@@ -1,10 +1,223 @@
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
-func newServeCommand(*app) *cobra.Command {
-	return &cobra.Command{
-		Use:  "serve",
-		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
+	"github.com/spf13/cobra"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/internal/startcheck"
+	"github.com/llmgw/llmgw/pkg/proxy"
+)
+
+func newServeCommand(a *app) *cobra.Command {
+	f := &serveFlags{}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `serve runs the gateway with a LiteLLM configuration. It answers on LiteLLM's
+paths, with LiteLLM's errors and headers, and takes LiteLLM's flags and
+environment variables; flags may be written with - or _.
+
+Without a configuration, a database and a master key it starts on 127.0.0.1 with
+mock models and prints a key and a first request to paste.
+
+On SIGTERM readiness turns 503, requests in flight finish (up to
+--shutdown-timeout), and the process ends. SIGHUP reads the TLS certificate anew.
+
+Exit codes: 0 drained after a signal, or nothing to complain about; 1 requests
+were cut at the deadline, or --validate-config found the configuration invalid;
+2 usage or configuration: all reasons are printed at once.`,
+		Example: `  llmgw serve
+  llmgw serve --config config.yaml --port 4000
+  llmgw serve --config config.yaml --validate-config`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("Unknown command: %s", args[0])
+			}
+			return nil
+		},
+	}
+	f.declare(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		f.set = c.Flags()
+		return serve(c.Context(), a, f)
+	}
+	return c
+}
+
+func serve(ctx context.Context, a *app, f *serveFlags) error {
+	if f.version {
+		return printBareVersion(a)
+	}
+	if err := f.refuseUnbuilt(); err != nil {
+		return err
+	}
+	if f.validateConfig && f.config == "" {
+		return usagef("--validate_config requires --config <path>")
+	}
+	env := config.ProcessEnv(os.Environ())
+	if err := readEnvFile(env, f.envFile); err != nil {
+		return err
+	}
+	tree, findings, err := config.Load(config.Sources{
+		Path: f.config, VariableWins: !f.validateConfig, Env: env, DotEnv: true, Stdin: a.in,
+	})
+	if f.validateConfig {
+		return validateConfig(a, tree, findings, err)
+	}
+	if err != nil {
+		return refuse(a, findings, err)
+	}
+	s, err := f.settings(tree)
+	if err != nil {
+		return err
+	}
+	for _, line := range s.remarks {
+		a.warnf("%s", line)
+	}
+	f.sayWithoutEffect(a)
+
+	findings = startcheck.Report(findings, startcheck.Check(tree, s.facts))
+	if startcheck.Refused(findings) {
+		return refuse(a, findings, nil)
+	}
+
+	proxy.TuneRuntime(os.Getenv)
+	var g *gateway
+	if s.zero {
+		g, err = newZeroGateway(ctx, a, s, tree)
+	} else {
+		g, err = newGateway(ctx, a, s, tree, findings)
+	}
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if err := g.proxy.Listen(); err != nil {
+		g.proxy.Close()
+		return usagef("%w", err)
+	}
+	g.announce(a, s)
+	return g.run(ctx)
+}
+
+// refuse prints every reason not to start and ends with the code for it.
+func refuse(a *app, reasons []finding.Finding, err error) error {
+	reasons = errorsOf(reasons)
+	if len(reasons) == 0 {
+		return usagef("%w", err)
+	}
+	for _, r := range reasons {
+		printFinding(a, "error", r)
+	}
+	what := "1 reason"
+	if len(reasons) > 1 {
+		what = fmt.Sprintf("%d reasons", len(reasons))
+	}
+	return usagef("not started, for the %s above", what)
+}
+
+func errorsOf(list []finding.Finding) (errs []finding.Finding) {
+	for _, f := range list {
+		if f.Severity == finding.Error {
+			errs = append(errs, f)
+		}
+	}
+	return errs
+}
+
+func printFinding(a *app, word string, f finding.Finding) {
+	where := ""
+	if !f.Pos.IsZero() {
+		where = f.Pos.String() + ": "
+	}
+	fmt.Fprintf(a.err, "%s: %s%s\n", word, where, redact.Text(sentence(f)))
+	if f.Fix != "" {
+		fmt.Fprintf(a.err, "  fix: %s\n", f.Fix)
 	}
 }
+
+func sentence(f finding.Finding) string {
+	if f.Why != "" {
+		return f.Message + " (" + f.Why + ")"
+	}
+	return f.Message
+}
+
+// validateConfig answers in LiteLLM's two lines.
+func validateConfig(a *app, tree *config.Tree, findings []finding.Finding, err error) error {
+	invalid := func(text string) error {
+		fmt.Fprintf(a.err, "LiteLLM: config validation failed: %s\n", text)
+		return badAnswer(nil)
+	}
+	if err != nil {
+		return invalid(err.Error())
+	}
+	bad := errorsOf(startcheck.Report(findings, startcheck.Check(tree, startcheck.Facts{Host: defaultHost, Port: defaultPort})))
+	if len(bad) > 0 {
+		for _, f := range bad[1:] {
+			defer printFinding(a, "error", f)
+		}
+		text := bad[0].Message
+		if !bad[0].Pos.IsZero() {
+			text = bad[0].Pos.String() + ": " + text
+		}
+		return invalid(redact.Text(text))
+	}
+	_, err = fmt.Fprintf(a.out, "LiteLLM: config OK (%d models)\n", len(tree.Models()))
+	return err
+}
+
+// gateway is a proxy with what the process owns around it.
+type gateway struct {
+	proxy   *proxy.Proxy
+	closers []func()
+}
+
+func (g *gateway) close() {
+	for i := len(g.closers) - 1; i >= 0; i-- {
+		g.closers[i]()
+	}
+}
+
+// run serves until the process is told to end.
+func (g *gateway) run(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				g.proxy.Reload()
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer func() {
+		signal.Stop(hangups)
+		close(done)
+	}()
+	err := g.proxy.Run(ctx)
+	var cut *proxy.CutError
+	if errors.As(err, &cut) {
+		return badAnswer(err)
+	}
+	if err != nil {
+		return unreachable(fmt.Errorf("serve: %w", err))
+	}
+	return nil
+}
+
+// emulated is the release that the gateway answers as.
+const emulated = litellm.Compat

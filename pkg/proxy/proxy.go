@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/redact"
@@ -26,6 +27,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
 	"github.com/llmgw/llmgw/pkg/proxy/upstream"
+	"github.com/llmgw/llmgw/pkg/store"
 )
 
 // Config is everything the gateway needs to know, in plain values. Where they
@@ -45,7 +47,9 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Sink takes batches of finished calls; nil only counts them.
 	Sink func([]call.Call)
-	Log  *slog.Logger
+	// Store keeps the counts; nil keeps them for the life of the process.
+	Store store.Store
+	Log   *slog.Logger
 }
 
 // Proxy is a gateway that is ready to serve.
@@ -58,6 +62,8 @@ type Proxy struct {
 	queue    *account.Queue
 	totals   account.Totals
 	server   *server.Server
+
+	storeFailed sync.Once
 }
 
 // New puts the rooms together. Close it when it will not Run.
@@ -95,8 +101,27 @@ func New(c Config) (*Proxy, error) {
 
 func (p *Proxy) settle(batch []call.Call) {
 	p.totals.Add(batch)
+	if p.config.Store != nil {
+		p.persist(batch)
+	}
 	if p.config.Sink != nil {
 		p.config.Sink(batch)
+	}
+}
+
+// persist adds a batch to the stored counts. A store that cannot be written is
+// said once; the counts of the process go on.
+func (p *Proxy) persist(batch []call.Call) {
+	var t account.Totals
+	t.Add(batch)
+	counts := map[string]store.Count{}
+	for name, c := range t.Snapshot() {
+		counts[name] = store.Count(c)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := p.config.Store.AddCounts(ctx, counts); err != nil {
+		p.storeFailed.Do(func() { p.log.Warn("request counts are not kept: " + err.Error()) })
 	}
 }
 
@@ -127,8 +152,21 @@ func (p *Proxy) Addr() *net.TCPAddr { return p.server.Addr() }
 // HealthAddr is the address of the probes' own listener, nil without one.
 func (p *Proxy) HealthAddr() *net.TCPAddr { return p.server.HealthAddr() }
 
-// ReloadTLS reads the certificate anew.
-func (p *Proxy) ReloadTLS() error { return p.server.Reload() }
+// Models are the names that clients may ask for, patterns apart.
+func (p *Proxy) Models() []string { return p.router.Models() }
+
+// Reload reads the TLS certificate anew, and says so in the log.
+func (p *Proxy) Reload() {
+	if p.config.Listener.CertFile == "" {
+		p.log.Warn("a reload was asked for (SIGHUP), but only a TLS certificate can be reloaded and none is configured")
+		return
+	}
+	if err := p.server.Reload(); err != nil {
+		p.log.Error("the old TLS certificate stays in use: " + err.Error())
+		return
+	}
+	p.log.Info("the TLS certificate was read anew")
+}
 
 // CutError says that a drain ended with requests unfinished.
 type CutError struct {

@@ -77,6 +77,8 @@ type Options struct {
 	// CancelOnDisconnect ends the attempt in flight of a call that does not
 	// stream when its client leaves.
 	CancelOnDisconnect bool
+	// MaxInFlight answers 503 above this many requests; 0 does not.
+	MaxInFlight int
 	// MaxStreamDuration ends every stream after this time; 0 does not.
 	MaxStreamDuration time.Duration
 	// Database is what readiness says about the database.
@@ -100,12 +102,12 @@ type AccessLog interface {
 
 // API serves all endpoints. It is an http.Handler.
 type API struct {
-	o        Options
-	routes   map[string]*route
-	draining atomic.Bool
-	answer   answerHeaders
-	calls    sync.Pool
-	inFlight inFlight
+	o             Options
+	routes        map[string]*route
+	drainingSince atomic.Int64 // nanoseconds since the epoch, 0 before
+	answer        answerHeaders
+	calls         sync.Pool
+	inFlight      inFlight
 }
 
 type route struct {
@@ -156,7 +158,7 @@ func New(o Options) *API {
 
 // Drain makes readiness fail, so that no new traffic is sent here; requests are
 // still served.
-func (a *API) Drain() { a.draining.Store(true) }
+func (a *API) Drain() { a.drainingSince.Store(time.Now().UnixNano()) }
 
 // InFlight is the number of requests being served, probes apart.
 func (a *API) InFlight() int64 { return a.inFlight.sum() }
@@ -216,6 +218,9 @@ func (a *API) dispatch(x *exchange) int {
 	if !rt.public {
 		// Probes do not count: they go on while a drain waits for the rest.
 		x.slot = a.inFlight.enter()
+		if err := a.overloaded(); err != nil {
+			return a.refuse(x, err)
+		}
 		id, err := a.o.Identify.Identify(x.r)
 		if err != nil {
 			return a.refuse(x, err)
@@ -223,6 +228,27 @@ func (a *API) dispatch(x *exchange) int {
 		x.caller = id
 	}
 	return rt.serve(a, x)
+}
+
+// drainAccept is how long after the signal new calls are still taken: load
+// balancers need a moment to see the failing readiness.
+const drainAccept = 10 * time.Second
+
+// overloaded refuses calls beyond the limit, and late ones while draining.
+func (a *API) overloaded() *call.Error {
+	if limit := a.o.MaxInFlight; limit > 0 && a.inFlight.sum() > int64(limit) {
+		return unavailable("Too many requests in flight; try again in a moment")
+	}
+	if since := a.drainingSince.Load(); since != 0 && time.Since(time.Unix(0, since)) > drainAccept {
+		return unavailable("This instance is shutting down; try again")
+	}
+	return nil
+}
+
+func unavailable(message string) *call.Error {
+	e := call.NewError(http.StatusServiceUnavailable, "service_unavailable_error", call.None, message)
+	e.Header = http.Header{"Retry-After": {"1"}}
+	return e
 }
 
 // refuse answers before the body has been read. The connection ends when there

@@ -42,7 +42,7 @@ func serveReadiness(a *API, x *exchange) int {
 	}
 	state := a.o.Database()
 	status := http.StatusOK
-	if state == DatabaseDown || a.draining.Load() {
+	if state == DatabaseDown || a.drainingSince.Load() != 0 {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(x.w, status, []byte(`{"status":"healthy","db":"`+state.text()+`"}`))
@@ -52,7 +52,7 @@ func serveReadiness(a *API, x *exchange) int {
 func serveReadinessDetails(a *API, x *exchange) int {
 	status := http.StatusOK
 	state := a.o.Database()
-	if state == DatabaseDown || a.draining.Load() {
+	if state == DatabaseDown || a.drainingSince.Load() != 0 {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(x.w, status, marshal(struct {

@@ -1,0 +1,319 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/internal/startcheck"
+	"github.com/llmgw/llmgw/pkg/proxy"
+)
+
+const (
+	defaultHost = "0.0.0.0"
+	defaultPort = 4000
+)
+
+// serveFlags are the flags of serve. Those of LiteLLM that have no field here
+// are declared all the same, with their arity: otherwise their values would be
+// read as commands.
+type serveFlags struct {
+	set *pflag.FlagSet // to see which were given
+
+	config, envFile, host, store   string
+	certFile, keyFile              string
+	port, workers, metricsPort     int
+	limitConcurrency               int
+	keepAlive, shutdown            time.Duration
+	debug, detailedDebug           bool
+	validateConfig, version        bool
+	insecureNoAuth, noGuardrails   bool
+	dbPush, iamAuth, entraAuth     bool
+	skipStartup, migrate, waitHead bool
+	databaseURL, databaseURLFile   string
+}
+
+func (f *serveFlags) declare(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.config, "config", "c", "", "LiteLLM configuration; - reads standard input (CONFIG_FILE_PATH wins)")
+	fs.StringVar(&f.envFile, "env-file", "", "variables for os.environ/ references; set variables stay")
+	fs.StringVar(&f.host, "host", defaultHost, "address to listen on (HOST); 127.0.0.1 without a configuration")
+	fs.IntVar(&f.port, "port", defaultPort, "port to listen on (PORT)")
+	fs.IntVar(&f.workers, "num-workers", 1, "accepted; one process uses all CPUs (NUM_WORKERS)")
+	durationVar(fs, &f.keepAlive, "keepalive-timeout", 75*time.Second, "how long idle client connections are kept (KEEPALIVE_TIMEOUT)")
+	fs.IntVar(&f.limitConcurrency, "limit-concurrency", 0, "answer 503 above this many requests in flight (LIMIT_CONCURRENCY)")
+	fs.StringVar(&f.certFile, "ssl-certfile-path", "", "TLS certificate, with --ssl-keyfile-path (SSL_CERTFILE_PATH)")
+	fs.StringVar(&f.keyFile, "ssl-keyfile-path", "", "TLS key, with --ssl-certfile-path (SSL_KEYFILE_PATH)")
+	durationVar(fs, &f.shutdown, "shutdown-timeout", 0, "drain deadline (GRACEFUL_SHUTDOWN_TIMEOUT); the request timeout unless set")
+	fs.BoolVar(&f.debug, "debug", false, "log level INFO (DEBUG)")
+	fs.BoolVar(&f.detailedDebug, "detailed-debug", false, "log level DEBUG (DETAILED_DEBUG)")
+	fs.BoolVar(&f.validateConfig, "validate-config", false, "check the configuration and exit")
+	fs.BoolVarP(&f.version, "version", "v", false, "print the version and the LiteLLM release it answers as")
+	fs.BoolVar(&f.insecureNoAuth, "insecure-no-auth", false, "start without a master key, or with a well-known one")
+	fs.BoolVar(&f.noGuardrails, "allow-missing-guardrails", false, "start although a default-on guardrail is not supported")
+	fs.StringVar(&f.store, "store", "auto", "where state is kept: auto, sqlite[:PATH] or none")
+	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for metrics alone (PROMETHEUS_METRICS_PORT); not in this build yet")
+	fs.BoolVar(&f.dbPush, "use-prisma-db-push", false, "refused in production; otherwise as --migrate")
+	fs.BoolVar(&f.skipStartup, "skip-server-startup", false, "set the database up and exit; not in this build yet, use llmgw migrate deploy")
+	fs.BoolVar(&f.migrate, "migrate", false, "migrate before listening; not in this build yet, use llmgw migrate deploy")
+	fs.BoolVar(&f.waitHead, "require-schema", false, "ready only when all migrations are applied; not in this build yet")
+	fs.BoolVar(&f.iamAuth, "iam-token-db-auth", false, "log in to the database with an IAM token; not in this build yet")
+	fs.BoolVar(&f.entraAuth, "azure-postgresql-auth", false, "log in to the database with an Entra token; not in this build yet")
+	fs.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL URL (DATABASE_URL); not used by this build yet")
+	fs.StringVar(&f.databaseURLFile, "database-url-file", "", "file that holds the PostgreSQL URL")
+	for _, l := range litellm.Flags() {
+		name := strings.ReplaceAll(l.Name, "_", "-")
+		if fs.Lookup(name) != nil {
+			continue
+		}
+		usage := l.Doc + " (accepted; see below)"
+		if l.Switch {
+			fs.BoolP(name, l.Short, false, usage)
+		} else {
+			fs.StringP(name, l.Short, "", usage)
+		}
+		// They are for LiteLLM's containers, not for whoever reads the help.
+		_ = fs.MarkHidden(name)
+	}
+	// LiteLLM's releases differ in whether it takes a value.
+	if t := fs.Lookup("telemetry"); t != nil {
+		t.NoOptDefVal = "True"
+	}
+}
+
+// unbuilt are flags that ask for something to be done, which this build cannot
+// do: starting without it would be wrong.
+var unbuilt = map[string]string{
+	"health":                "run llmgw doctor --live, or ask /health/readiness",
+	"test":                  "send a request to /v1/chat/completions",
+	"model":                 "give a configuration with a model_list",
+	"setup":                 "write a configuration with a model_list",
+	"reload":                "restart the gateway after a change",
+	"skip-server-startup":   "run llmgw migrate deploy",
+	"migrate":               "run llmgw migrate deploy before serve",
+	"require-schema":        "run llmgw migrate wait before serve",
+	"iam-token-db-auth":     "give a URL with a password",
+	"azure-postgresql-auth": "give a URL with a password",
+}
+
+func (f *serveFlags) refuseUnbuilt() (err error) {
+	f.set.Visit(func(fl *pflag.Flag) {
+		instead, ok := unbuilt[fl.Name]
+		if ok && err == nil && fl.Value.String() != "false" {
+			err = usagef("--%s is not built into this release of serve yet; %s", fl.Name, instead)
+		}
+	})
+	return err
+}
+
+// sayWithoutEffect names the given flags that change nothing here, and why.
+func (f *serveFlags) sayWithoutEffect(a *app) {
+	f.set.Visit(func(fl *pflag.Flag) {
+		switch fl.Name {
+		case "num-workers":
+			if f.workers > 1 {
+				a.infof("--num-workers %d has no effect: one process uses all CPUs", f.workers)
+			}
+			return
+		case "max-requests-before-restart", "max-requests-before-restart-jitter":
+			a.infof("--%s has no effect: memory does not grow with the number of requests, so no recycling is needed", fl.Name)
+			return
+		case "prometheus-metrics-port":
+			a.warnf("--prometheus-metrics-port: this build serves no metrics yet")
+			return
+		}
+		if fl.Hidden {
+			a.infof("--%s is accepted and has no effect in llmgw", fl.Name)
+		}
+		if !fl.Hidden && fl.Value.Type() == "string" && strings.Contains(fl.Value.String(), "$(") {
+			a.warnf("--%s %q was passed literally: no shell has expanded it", fl.Name, fl.Value.String())
+		}
+	})
+}
+
+// settings are flags, environment and configuration as one.
+type settings struct {
+	facts startcheck.Facts
+	zero  bool
+	store string // "none" or a path
+	// storeAsked says that the path was given: then it must work.
+	storeAsked bool
+	// masterKey and wildcards are what a start without a configuration shows.
+	masterKey redact.Secret
+	wildcards []string
+	shutdown  time.Duration
+	health    int // port of the probes' own listener
+	rootPath  string
+	log       logSettings
+	remarks   []string
+	keep      time.Duration
+	limit     int
+}
+
+// settings joins the flags with the environment: flag, variable, default.
+func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
+	env := tree.Env()
+	s := &settings{keep: f.keepAlive, shutdown: f.shutdown, limit: f.limitConcurrency}
+	var err error
+	text := func(flag, variable, value string) string {
+		if !f.set.Changed(flag) {
+			if v := strings.TrimSpace(env.Get(variable)); v != "" {
+				return v
+			}
+		}
+		return value
+	}
+	whole := func(flag, variable string, value, low, high int) int {
+		origin := "--" + flag
+		if !f.set.Changed(flag) {
+			if v := strings.TrimSpace(env.Get(variable)); v != "" {
+				origin = variable
+				n, convErr := strconv.Atoi(v)
+				if convErr != nil && err == nil {
+					err = usagef("%s is %q, expected a whole number", variable, v)
+				}
+				value = n
+			}
+		}
+		if (value < low || value > high) && err == nil {
+			err = usagef("%s %d: expected a number from %d to %d", origin, value, low, high)
+		}
+		return value
+	}
+	span := func(flag, variable string, value time.Duration) time.Duration {
+		if !f.set.Changed(flag) {
+			if v := strings.TrimSpace(env.Get(variable)); v != "" {
+				d, convErr := parseDuration(v)
+				if convErr != nil && err == nil {
+					err = usagef("%s: %w", variable, convErr)
+				}
+				return d
+			}
+		}
+		return value
+	}
+	on := func(flag, variable string, value bool) bool {
+		if f.set.Changed(flag) {
+			return value
+		}
+		word := env.Get(variable)
+		v, remark, ok := litellm.ParseEnvBool(variable, word)
+		if remark != "" {
+			s.remarks = append(s.remarks, remark)
+		}
+		return ok && v
+	}
+	s.zero = f.isZero(env)
+	host := f.host
+	if s.zero && !f.set.Changed("host") {
+		host = "127.0.0.1"
+	}
+	s.facts = startcheck.Facts{
+		Host:                   text("host", "HOST", host),
+		Port:                   whole("port", "PORT", f.port, 0, 65535),
+		MetricsPort:            whole("prometheus-metrics-port", "PROMETHEUS_METRICS_PORT", f.metricsPort, 0, 65535),
+		CertFile:               text("ssl-certfile-path", "SSL_CERTFILE_PATH", f.certFile),
+		KeyFile:                text("ssl-keyfile-path", "SSL_KEYFILE_PATH", f.keyFile),
+		InsecureNoAuth:         f.insecureNoAuth,
+		AllowMissingGuardrails: f.noGuardrails,
+		UsePrismaDBPush:        f.dbPush,
+		IAMTokenDBAuth:         on("iam-token-db-auth", "IAM_TOKEN_DB_AUTH", f.iamAuth),
+		AzurePostgresqlAuth:    on("azure-postgresql-auth", "AZURE_POSTGRESQL_AUTH", f.entraAuth),
+	}
+	f.workers = whole("num-workers", "NUM_WORKERS", f.workers, 0, 1<<16)
+	s.keep = span("keepalive-timeout", "KEEPALIVE_TIMEOUT", s.keep)
+	s.shutdown = span("shutdown-timeout", "GRACEFUL_SHUTDOWN_TIMEOUT", s.shutdown)
+	s.limit = whole("limit-concurrency", "LIMIT_CONCURRENCY", s.limit, 0, 1<<30)
+	s.rootPath = env.Get("SERVER_ROOT_PATH")
+	if env.Get("SEPARATE_HEALTH_APP") == "1" {
+		s.health = whole("", "SEPARATE_HEALTH_PORT", 4001, 1, 65535)
+		if s.health == s.facts.Port && err == nil {
+			err = usagef("SEPARATE_HEALTH_PORT and the port of the gateway are both %d; give the probes another", s.health)
+		}
+	}
+	s.log = readLogSettings(tree, on("debug", "DEBUG", f.debug), on("detailed-debug", "DETAILED_DEBUG", f.detailedDebug), &s.remarks)
+	if err == nil {
+		s.storeAsked = f.set.Changed("store")
+		s.store, err = f.storePath(s.zero, env)
+	}
+	return s, err
+}
+
+// isZero reports whether there is nothing to go by: no configuration, no
+// database, no key.
+func (f *serveFlags) isZero(env *config.Env) bool {
+	if f.config != "" || f.databaseURL != "" || f.databaseURLFile != "" {
+		return false
+	}
+	for _, name := range []string{"CONFIG_FILE_PATH", "DATABASE_URL", "DATABASE_HOST", "LITELLM_MASTER_KEY", "STORE_MODEL_IN_DB"} {
+		if env.Has(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// storePath decides where state is kept: "none", or a file.
+func (f *serveFlags) storePath(zero bool, env *config.Env) (string, error) {
+	kind, path, _ := strings.Cut(f.store, ":")
+	switch kind {
+	case "auto":
+		if !zero {
+			return "none", nil
+		}
+		path, err := proxy.StatePath(env.Get)
+		if err != nil {
+			return "none", nil // kept in memory
+		}
+		return path, nil
+	case "none":
+		return "none", nil
+	case "sqlite":
+		if path != "" {
+			return path, nil
+		}
+		return proxy.StatePath(env.Get)
+	case "postgres":
+		return "", usagef("--store postgres is not built into this release of serve yet; use sqlite or none")
+	}
+	return "", usagef("--store %s: use auto, sqlite, sqlite:PATH or none", f.store)
+}
+
+// readEnvFile adds the variables of --env-file that are not set.
+func readEnvFile(env *config.Env, path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return usagef("--env-file: %w", fileError(path, err))
+	}
+	vars, findings := config.ParseDotEnv(path, data)
+	for _, f := range errorsOf(findings) {
+		return usagef("--env-file: %s: %s", f.Pos, f.Message)
+	}
+	for _, v := range vars {
+		if !env.Has(v.Name) {
+			env.Set(v)
+		}
+	}
+	return nil
+}
+
+// fileError drops Go's operation name: the sentence around it says what was
+// being done.
+func fileError(path string, err error) error {
+	switch {
+	case os.IsNotExist(err):
+		return fmt.Errorf("%s does not exist", path)
+	case os.IsPermission(err):
+		return fmt.Errorf("%s may not be read", path)
+	}
+	return fmt.Errorf("%s cannot be read: %w", path, err)
+}

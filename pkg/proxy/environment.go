@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/llmgw/llmgw/internal/litellm"
+)
+
+// ApplyEnvironment sets what only variables say: the way to upstreams, and the
+// limit of streams. What cannot be read is returned as sentences.
+func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) {
+	c.Upstream.Proxy = outboundProxy(getenv)
+	if word := getenv("SSL_VERIFY"); word != "" {
+		on, _, ok := litellm.ParseEnvBool("SSL_VERIFY", word)
+		if ok && !on {
+			c.Upstream.InsecureSkipVerify = true
+			remarks = append(remarks, "SSL_VERIFY is off: certificates of upstreams are not checked")
+		}
+	}
+	number := func(name string) float64 {
+		text := strings.TrimSpace(getenv(name))
+		if text == "" {
+			return 0
+		}
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(f >= 0 && f <= maxSeconds) {
+			remarks = append(remarks, name+" is not a usable number; it is left out")
+			return 0
+		}
+		return f
+	}
+	c.Upstream.IdleTimeout = time.Duration(number("AIOHTTP_KEEPALIVE_TIMEOUT") * float64(time.Second))
+	c.Upstream.MaxIdle = int(number("AIOHTTP_CONNECTOR_LIMIT"))
+	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))
+	c.API.MaxStreamDuration = time.Duration(number("LITELLM_MAX_STREAMING_DURATION_SECONDS") * float64(time.Second))
+	return remarks
+}
+
+// outboundProxy reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY; nil when there is
+// none, so that requests do not ask.
+func outboundProxy(getenv func(string) string) func(*http.Request) (*url.URL, error) {
+	either := func(name string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return getenv(strings.ToLower(name))
+	}
+	p := httpproxy.Config{HTTPProxy: either("HTTP_PROXY"), HTTPSProxy: either("HTTPS_PROXY"), NoProxy: either("NO_PROXY")}
+	if p.HTTPProxy == "" && p.HTTPSProxy == "" {
+		return nil
+	}
+	choose := p.ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
+}
+
+// StatePath is where a gateway without a configuration keeps its state.
+func StatePath(getenv func(string) string) (string, error) {
+	dir := getenv("XDG_STATE_HOME")
+	if dir == "" || !filepath.IsAbs(dir) {
+		home := getenv("HOME")
+		if home == "" {
+			home = getenv("USERPROFILE")
+		}
+		if home == "" {
+			return "", errors.New("there is no home directory to keep state in; give --store sqlite:PATH or --store none")
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(dir, "llmgw", "llmgw.db"), nil
+}

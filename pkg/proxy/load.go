@@ -1,0 +1,393 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
+	"github.com/llmgw/llmgw/pkg/proxy/provider"
+	"github.com/llmgw/llmgw/pkg/proxy/route"
+)
+
+// Load translates a configuration into a Config. What it cannot use it leaves
+// out and reports: a deployment that cannot serve is disabled by name, the
+// others start. Findings of severity Error are reasons for `serve --strict` to
+// refuse; whether serve starts at all is decided by package startcheck before.
+func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
+	l := loader{tree: tree, env: tree.Env(), userAgent: userAgent}
+	l.general()
+	l.router()
+	l.models()
+	l.unserved()
+	return l.c, l.findings
+}
+
+type loader struct {
+	tree      *config.Tree
+	env       *config.Env
+	userAgent string
+	c         Config
+	findings  []finding.Finding
+}
+
+func (l *loader) report(s finding.Severity, n *config.Node, format string, args ...any) {
+	f := finding.Finding{Severity: s, Message: fmt.Sprintf(format, args...)}
+	if n != nil {
+		f.Pos, f.Path = n.Where(), n.Path()
+	}
+	l.findings = append(l.findings, f)
+}
+
+// first returns the first of the nodes that is there and not null.
+func first(nodes ...*config.Node) *config.Node {
+	for _, n := range nodes {
+		if !n.IsNull() {
+			return n
+		}
+	}
+	return nil
+}
+
+func (l *loader) general() {
+	g := l.tree.Section("general_settings")
+	s := l.tree.Section("litellm_settings")
+	own := l.tree.Section("llmgw")
+	switch key := g.Get("master_key"); {
+	case key != nil:
+		l.c.Auth.MasterKey = key.Secret()
+	default:
+		l.c.Auth.MasterKey = secretOf(l.env, "LITELLM_MASTER_KEY")
+	}
+	l.c.Auth.KeyHeader = l.text(g.Get("litellm_key_header_name"))
+	l.c.API.CompletionModel = l.text(g.Get("completion_model"))
+	l.c.API.StreamUsage = l.flag(g.Get("always_include_stream_usage"))
+	l.c.API.MaxBody = l.megabytes(g.Get("max_request_size_mb"))
+	l.c.API.MaxAnswer = l.megabytes(g.Get("max_response_size_mb"))
+	if on := l.flag(g.Get("cancel_on_disconnect")); on != nil {
+		l.c.API.CancelOnDisconnect = *on
+	}
+	if on := l.flag(own.Get("version_headers")); on != nil {
+		l.c.API.HideVersions = !*on
+	}
+	for _, item := range s.Get("model_alias_map").Items() {
+		if to, ok := item.Str(); ok {
+			if l.c.API.ModelAlias == nil {
+				l.c.API.ModelAlias = map[string]string{}
+			}
+			l.c.API.ModelAlias[item.Key] = to
+			continue
+		}
+		l.report(finding.Warning, item, "%s must be a model name", item.Path())
+	}
+}
+
+// text reads a string setting.
+func (l *loader) text(n *config.Node) string {
+	if n.IsNull() {
+		return ""
+	}
+	s, ok := n.Str()
+	if !ok {
+		l.report(finding.Warning, n, "%s must be text, not %s; it is left out", n.Path(), n.Kind)
+	}
+	return s
+}
+
+// flag reads a boolean setting; nil when it is absent.
+func (l *loader) flag(n *config.Node) *bool {
+	if n.IsNull() {
+		return nil
+	}
+	b, ok := n.Bool()
+	if !ok {
+		l.report(finding.Warning, n, "%s must be true or false, not %s; it is left out", n.Path(), n.Kind)
+		return nil
+	}
+	return &b
+}
+
+// number reads a numeric setting within bounds; nil when it is absent or wrong.
+func (l *loader) number(n *config.Node, low, high float64) *float64 {
+	if n.IsNull() {
+		return nil
+	}
+	f, ok := n.Number()
+	if !ok || math.IsNaN(f) || f < low || f > high {
+		l.report(finding.Warning, n, "%s must be a number from %g to %g; it is left out", n.Path(), low, high)
+		return nil
+	}
+	return &f
+}
+
+func (l *loader) whole(n *config.Node, low, high float64) *int {
+	f := l.number(n, low, high)
+	if f == nil {
+		return nil
+	}
+	i := int(*f)
+	return &i
+}
+
+const maxSeconds = 365 * 24 * 3600
+
+// seconds reads a number of seconds; 0 when it is absent.
+func (l *loader) seconds(n *config.Node) time.Duration {
+	f := l.number(n, 0, maxSeconds)
+	if f == nil {
+		return 0
+	}
+	return time.Duration(*f * float64(time.Second))
+}
+
+func (l *loader) megabytes(n *config.Node) int64 {
+	f := l.number(n, 0, 1<<20)
+	if f == nil {
+		return 0
+	}
+	return max(int64(*f*(1<<20)), 1)
+}
+
+func (l *loader) router() {
+	r := l.tree.Section("router_settings")
+	s := l.tree.Section("litellm_settings")
+	// router_settings wins over litellm_settings where both have a name.
+	either := func(name string) *config.Node { return first(r.Get(name), s.Get(name)) }
+	o := &l.c.Router
+	o.NumRetries = l.whole(either("num_retries"), 0, 1000)
+	o.RetryAfter = l.seconds(r.Get("retry_after"))
+	if v := l.tree.LiteLLM().RequestTimeout.V; v > 0 && v <= maxSeconds {
+		o.Timeout = time.Duration(v * float64(time.Second))
+	}
+	if t := l.seconds(r.Get("timeout")); t > 0 {
+		o.Timeout = t
+	}
+	o.StreamTimeout = l.seconds(r.Get("stream_timeout"))
+	o.CooldownTime = l.seconds(r.Get("cooldown_time"))
+	if on := l.flag(r.Get("disable_cooldowns")); on != nil {
+		o.DisableCooldowns = *on
+	}
+	o.AllowedFails = l.whole(r.Get("allowed_fails"), 0, 1e9)
+	o.MaxFallbacks = l.whole(r.Get("max_fallbacks"), 0, 1000)
+	o.Fallbacks = l.fallbacks(either("fallbacks"))
+	if n := first(either("default_fallbacks")); n != nil {
+		o.Fallbacks = append(o.Fallbacks, route.Fallback{Group: "*", To: l.names(n)})
+	}
+	o.ContextWindowFallbacks = l.fallbacks(either("context_window_fallbacks"))
+	o.ContentPolicyFallbacks = l.fallbacks(either("content_policy_fallbacks"))
+	o.RetryPolicy = l.retryPolicy(r.Get("retry_policy"))
+	for _, n := range r.Get("model_group_retry_policy").Items() {
+		if o.GroupRetryPolicy == nil {
+			o.GroupRetryPolicy = map[string]*route.RetryPolicy{}
+		}
+		o.GroupRetryPolicy[n.Key] = l.retryPolicy(n)
+	}
+	for _, n := range r.Get("model_group_alias").Items() {
+		var a route.Alias
+		if n.Kind == config.Map {
+			a.Model = l.text(n.Get("model"))
+			if on := l.flag(n.Get("hidden")); on != nil {
+				a.Hidden = *on
+			}
+		} else {
+			a.Model = l.text(n)
+		}
+		if a.Model == "" {
+			l.report(finding.Warning, n, "%s names no model; it is left out", n.Path())
+			continue
+		}
+		if o.Aliases == nil {
+			o.Aliases = map[string]route.Alias{}
+		}
+		o.Aliases[n.Key] = a
+	}
+	if n := r.Get("routing_strategy"); !n.IsNull() {
+		if s := l.text(n); s != "" && s != "simple-shuffle" {
+			l.report(finding.Warning, n, "routing_strategy %q is not served by this build yet; simple-shuffle is used", s)
+		}
+	}
+}
+
+// fallbacks reads a list of one-key mappings. Its shape has been checked before
+// serving starts; what is wrong nevertheless is left out by name.
+func (l *loader) fallbacks(n *config.Node) []route.Fallback {
+	if n.IsNull() {
+		return nil
+	}
+	list := []route.Fallback{} // not nil: configured
+	for _, item := range n.Items() {
+		if item.Kind != config.Map || item.Len() != 1 {
+			l.report(finding.Warning, item, "%s must be a mapping of one model to its fallbacks; it is left out", item.Path())
+			continue
+		}
+		entry := item.Items()[0]
+		list = append(list, route.Fallback{Group: entry.Key, To: l.names(entry)})
+	}
+	return list
+}
+
+func (l *loader) names(n *config.Node) (names []string) {
+	if s, ok := n.Str(); ok {
+		return []string{s}
+	}
+	for _, item := range n.Items() {
+		if s, ok := item.Str(); ok {
+			names = append(names, s)
+			continue
+		}
+		l.report(finding.Warning, item, "%s must be a model name; it is left out", item.Path())
+	}
+	return names
+}
+
+func (l *loader) retryPolicy(n *config.Node) *route.RetryPolicy {
+	if n.IsNull() {
+		return nil
+	}
+	p := &route.RetryPolicy{}
+	fields := map[string]**int{
+		"BadRequestErrorRetries": &p.BadRequest, "AuthenticationErrorRetries": &p.Authentication,
+		"TimeoutErrorRetries": &p.Timeout, "RateLimitErrorRetries": &p.RateLimit,
+		"ContentPolicyViolationErrorRetries": &p.ContentPolicy, "InternalServerErrorRetries": &p.InternalServer,
+		"ServiceUnavailableErrorRetries": &p.ServiceUnavailable, "NotFoundErrorRetries": &p.NotFound,
+		"DefaultRetries": &p.Default,
+	}
+	for _, item := range n.Items() {
+		field, ok := fields[item.Key]
+		if !ok {
+			l.report(finding.Warning, item, "%s is not a field of a retry policy", item.Path())
+			continue
+		}
+		*field = l.whole(item, 0, 1000)
+	}
+	return p
+}
+
+func (l *loader) models() {
+	ids := map[string]*config.Node{}
+	for _, m := range l.tree.Models() {
+		d, err := l.deployment(m)
+		if err != nil {
+			name, _ := m.Node.Get("model_name").Scalar()
+			l.report(finding.Error, first(m.Params.Get("model"), m.Node), "model_list[%d] %q is disabled: %s", m.Index, name, err)
+			continue
+		}
+		if before, taken := ids[d.ID]; taken {
+			if id, _ := m.Info.Get("id").Scalar(); id != "" {
+				l.report(finding.Warning, m.Node, "model_info.id %q of model_list[%d] is also the id of the entry at %s; this one gets another", id, m.Index, before.Where())
+			}
+			d.ID = entryID(m.Node, m.Index)
+		}
+		ids[d.ID] = m.Node
+		l.c.Deployments = append(l.c.Deployments, d)
+	}
+}
+
+// deployment reads one entry of model_list.
+func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
+	name, ok := m.Node.Get("model_name").Scalar()
+	if !ok || name == "" {
+		return nil, errors.New("model_name is missing")
+	}
+	p := m.Params
+	d := &call.Deployment{Group: name, Mode: l.text(m.Info.Get("mode"))}
+	if id, ok := m.Info.Get("id").Scalar(); ok && id != "" {
+		d.ID = id
+	} else {
+		d.ID = entryID(m.Node, -1)
+	}
+	weight := func(name string) float64 {
+		if f := l.number(p.Get(name), 0, math.MaxFloat64); f != nil {
+			return *f
+		}
+		return 0
+	}
+	d.Weight, d.RPM, d.TPM = weight("weight"), weight("rpm"), weight("tpm")
+	if n := l.whole(first(p.Get("order"), m.Info.Get("order")), 0, 1e6); n != nil {
+		d.Order = *n
+	}
+	d.NumRetries = l.whole(p.Get("num_retries"), 0, 1000)
+	d.Timeout = l.seconds(first(p.Get("timeout"), p.Get("request_timeout")))
+	d.StreamTimeout = l.seconds(p.Get("stream_timeout"))
+	if n := p.Get("cooldown_time"); !n.IsNull() {
+		t := l.seconds(n)
+		d.Cooldown = &t
+	}
+	e, err := provider.ReadEntry(p)
+	if err != nil {
+		return nil, err
+	}
+	e.Getenv, e.UserAgent = l.env.Get, l.userAgent
+	if n := p.Get("mock_response"); !n.IsNull() {
+		text, ok := n.Scalar()
+		if !ok {
+			return nil, fmt.Errorf("mock_response must be text, not %s", n.Kind)
+		}
+		d.MockResponse = &text
+	}
+	switch err := e.Deploy(d, wire.Chat); {
+	case err != nil && d.MockResponse == nil:
+		return nil, err
+	case d.Mode != "" && d.Mode != "chat" && d.Mode != "responses":
+		d.Lane = nil // listed, but not for chat completions
+	}
+	d.KeepModel = strings.Contains(d.Model, "model-router") || strings.Contains(d.Model, "model_router")
+	return d, nil
+}
+
+// entryID names an entry without model_info.id by what it says, so that the
+// name survives a restart. Secrets are part of the hash, which does not show
+// them; salt tells equal entries apart.
+func entryID(n *config.Node, salt int) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n", salt)
+	for item := range n.Walk() {
+		text, _ := item.Scalar()
+		if item.IsScalar() {
+			text = item.Secret().Reveal()
+		}
+		fmt.Fprintf(h, "%q %q\n", item.Path()[len(n.Path()):], text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// unserved names the settings that LiteLLM acts on and this build does not: a
+// setting is never ignored without a word.
+func (l *loader) unserved() {
+	sections := []struct {
+		section string
+		nodes   []*config.Node
+	}{
+		{litellm.SectionGeneral, l.tree.Section("general_settings").Items()},
+		{litellm.SectionLiteLLM, l.tree.Section("litellm_settings").Items()},
+		{litellm.SectionRouter, l.tree.Section("router_settings").Items()},
+	}
+	for _, m := range l.tree.Models() {
+		sections = append(sections, struct {
+			section string
+			nodes   []*config.Node
+		}{litellm.SectionLiteLLMParams, m.Params.Items()})
+	}
+	seen := map[string]bool{}
+	for _, s := range sections {
+		for _, n := range s.nodes {
+			key, known := litellm.LookupKey(s.section, n.Key)
+			if !known || !key.Listed || key.Implemented || n.IsNull() || seen[key.Path()] || key.Status != litellm.Live {
+				continue
+			}
+			seen[key.Path()] = true
+			l.report(finding.Warning, n, "%s is not served by this build yet and has no effect", n.Path())
+		}
+	}
+}
+
+func secretOf(env *config.Env, name string) redact.Secret { return redact.New(env.Get(name)) }
