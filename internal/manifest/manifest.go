@@ -259,7 +259,7 @@ func (c *Container) Words() []Arg {
 // workload.
 type Scaler struct {
 	Object *Object
-	Kind   string
+	Kind   string // HorizontalPodAutoscaler, ScaledObject
 	Min    Int
 	Max    Int
 	// Metrics holds the resource metrics with a utilization target.

@@ -440,9 +440,8 @@ func selects(sel *config.Node, labels map[string]string) bool {
 
 func (r *reader) scaler(o *Object) *Scaler {
 	spec := o.Node.Get("spec")
-	s := &Scaler{Object: o, Kind: "HPA", MetricsPos: firstPos(spec.Get("metrics"), spec.Get("triggers"), spec)}
+	s := &Scaler{Object: o, Kind: o.Kind, MetricsPos: firstPos(spec.Get("metrics"), spec.Get("triggers"), spec)}
 	if o.Kind == "ScaledObject" {
-		s.Kind = "KEDA"
 		s.Min, s.Max = r.int(spec.Get("minReplicaCount")), r.int(spec.Get("maxReplicaCount"))
 		for _, t := range spec.Get("triggers").Items() {
 			if kind := text(t, "type"); kind == "cpu" || kind == "memory" {

@@ -1,0 +1,197 @@
+// Package report puts a result of doctor on paper: text for people, json and
+// github for machines. It only formats; it never decides what is a finding,
+// and it shows no secret of the files it quotes.
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/pkg/lint"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
+)
+
+// Options say how to format.
+type Options struct {
+	Color          bool
+	Width          int // columns; 100 when 0
+	MinSeverity    finding.Severity
+	ShowDuplicates bool
+	Version        string // of llmgw, for json
+}
+
+type printer struct {
+	w *bufio.Writer
+	o Options
+	q *quoter
+}
+
+const (
+	reset  = "\x1b[0m"
+	bold   = "\x1b[1m"
+	dim    = "\x1b[2m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+)
+
+func (p *printer) paint(code, text string) string {
+	if !p.o.Color {
+		return text
+	}
+	return code + text + reset
+}
+
+var severityColor = map[finding.Severity]string{finding.Error: red, finding.Warning: yellow, finding.Info: cyan}
+
+// Text writes the report for people.
+func Text(w io.Writer, r *lint.Result, o Options) error {
+	if o.Width == 0 {
+		o.Width = 100
+	}
+	p := &printer{w: bufio.NewWriter(w), o: o, q: newQuoter(r)}
+	shown := shown(r.Findings, o.MinSeverity)
+	for i := 0; i < len(shown); {
+		h := shown[i]
+		more := []rule.Hit{}
+		rest := shown[i+1:]
+		if !o.ShowDuplicates {
+			rest = slices.DeleteFunc(slices.Clone(rest), func(other rule.Hit) bool {
+				if sameStatement(h, other) {
+					more = append(more, other)
+					return true
+				}
+				return false
+			})
+		}
+		p.hit(h, more)
+		shown, i = rest, 0
+	}
+	p.summary(r)
+	return p.w.Flush()
+}
+
+func sameStatement(a, b rule.Hit) bool {
+	return a.ID == b.ID && a.Message == b.Message && a.Pos.File == b.Pos.File && a.Severity == b.Severity && slices.Equal(a.Detail, b.Detail)
+}
+
+func shown(hits []rule.Hit, least finding.Severity) []rule.Hit {
+	var out []rule.Hit
+	for _, h := range hits {
+		if h.Severity >= least {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func (p *printer) hit(h rule.Hit, more []rule.Hit) {
+	fmt.Fprintf(p.w, "%s: %s %s: %s\n", p.paint(bold, h.Pos.String()), p.paint(severityColor[h.Severity]+bold, h.Severity.String()),
+		h.ID+" "+h.Name, h.Message)
+	p.snippet(h.Pos, severityColor[h.Severity])
+	for _, line := range h.Detail {
+		fmt.Fprintf(p.w, "  %s\n", line)
+	}
+	for _, r := range h.Related {
+		p.wrapped("see", r.Pos.String()+": "+r.Message)
+	}
+	if len(h.Detail) == 0 || h.Fix != "" {
+		p.wrapped("why", h.Why)
+	}
+	p.wrapped("fix", h.Fix)
+	if len(more) > 0 {
+		var lines []string
+		for _, m := range more[:min(len(more), 10)] {
+			lines = append(lines, fmt.Sprint(m.Pos.Line))
+		}
+		text := fmt.Sprintf("+%d more, line %s", len(more), strings.Join(lines, ", "))
+		if len(more) > 10 {
+			text += ", ..."
+		}
+		p.wrapped("also", text)
+	}
+	fmt.Fprintf(p.w, "  %s\n\n", p.paint(dim, "more  llmgw doctor explain "+h.ID))
+}
+
+// wrapped writes a labelled paragraph.
+func (p *printer) wrapped(label, text string) {
+	if text == "" {
+		return
+	}
+	const indent = 8
+	prefix := fmt.Sprintf("  %-6s", label)
+	line := ""
+	flush := func() {
+		fmt.Fprintf(p.w, "%s%s\n", prefix, line)
+		prefix, line = strings.Repeat(" ", indent), ""
+	}
+	for _, word := range strings.Fields(text) {
+		if line != "" && indent+runewidth.StringWidth(line)+1+runewidth.StringWidth(word) > p.o.Width {
+			flush()
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	flush()
+}
+
+// snippet quotes the source line with a caret under the span.
+func (p *printer) snippet(pos finding.Position, color string) {
+	line, before, width, ok := p.q.line(pos, max(40, p.o.Width-10))
+	if !ok {
+		return
+	}
+	fmt.Fprintf(p.w, "%5d | %s\n", pos.Line, line)
+	if width > 0 {
+		fmt.Fprintf(p.w, "      | %s%s\n", strings.Repeat(" ", before), p.paint(color, strings.Repeat("^", width)))
+	}
+}
+
+func plural(n int, one string) string {
+	if n == 1 || one == "info" {
+		return fmt.Sprintf("%d %s", n, one)
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// Summary is the last line of the report.
+func Summary(r *lint.Result, least finding.Severity) string {
+	e, w, i := r.Counts()
+	s := "no findings"
+	if e+w+i > 0 {
+		s = plural(e, "error") + ", " + plural(w, "warning") + ", " + plural(i, "info")
+	}
+	var notes []string
+	if n := len(r.Suppressed); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d suppressed", n))
+	}
+	if hidden := len(r.Findings) - len(shown(r.Findings, least)); hidden > 0 {
+		notes = append(notes, fmt.Sprintf("%d below %s not shown", hidden, least))
+	}
+	if len(notes) > 0 {
+		s += " (" + strings.Join(notes, ", ") + ")"
+	}
+	s += " in " + plural(len(r.Inputs), "file") + "."
+	if n := len(r.Skipped); n > 0 {
+		s += " Not checked: " + plural(n, "rule")
+		if n == 1 {
+			s += " needs"
+		} else {
+			s += " need"
+		}
+		s += " an environment that is known in full."
+	}
+	return s
+}
+
+func (p *printer) summary(r *lint.Result) {
+	fmt.Fprintln(p.w, Summary(r, p.o.MinSeverity))
+}

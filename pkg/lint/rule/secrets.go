@@ -1,0 +1,70 @@
+package rule
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
+)
+
+// Span is a stretch of bytes of a file.
+type Span struct {
+	File     string
+	From, To int
+}
+
+// Secrets are the places of the inputs where a secret stands, so that no
+// report quotes one. Keys of the tutorials are not secrets.
+func (m *Model) Secrets() []Span {
+	var out []Span
+	add := func(p finding.Position, value string) {
+		if p.End > p.Offset && !litellm.WellKnownKey(value) {
+			out = append(out, Span{p.File, p.Offset, p.End})
+		}
+	}
+	for _, c := range m.Configs {
+		for n := range c.Root.Walk() {
+			text, ok := n.Scalar()
+			if ok && sensitive(n, text) {
+				add(n.Pos, text)
+			}
+		}
+	}
+	for _, f := range m.EnvFiles {
+		for _, v := range f.Vars {
+			if secretName(v.Name) || urlPassword(v.Value) || providerKey().MatchString(v.Value) {
+				add(v.Pos, v.Value)
+			}
+		}
+	}
+	for _, w := range m.Workloads {
+		for _, c := range slices.Concat(w.Containers, w.Init) {
+			for _, v := range c.Env {
+				if v.Known && v.From == "value" && (secretName(v.Name) || urlPassword(v.Value) || providerKey().MatchString(v.Value)) {
+					add(v.ValPos, v.Value)
+				}
+			}
+		}
+	}
+	for _, o := range m.Objects {
+		for _, section := range []string{"data", "stringData"} {
+			for _, n := range o.Node.Get(section).Items() {
+				text, _ := n.Scalar()
+				if o.Kind == "Secret" || o.Kind == "ConfigMap" && (secretName(n.Key) || urlPassword(text)) {
+					add(n.Pos, text)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sensitive reports whether a config value must not be quoted.
+func sensitive(n *config.Node, text string) bool {
+	if strings.HasPrefix(text, refPrefix) || n.Kind == config.Bool {
+		return false
+	}
+	return slices.Contains(secretKeys, n.Key) || secretName(n.Key) || urlPassword(text) || providerKey().MatchString(text)
+}

@@ -1,0 +1,297 @@
+package rule
+
+import (
+	"strings"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/facts"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/manifest"
+)
+
+// Flags are the facts that the command line gives because no file holds them.
+type Flags struct {
+	Args              string // launcher arguments
+	Target            facts.Target
+	Version           string
+	Profile           Profile
+	MaxConnections    facts.Int
+	MaxDBConnections  facts.Int
+	DBReserve         facts.Int
+	SuperuserReserved facts.Int
+	Reserved          facts.Int
+	OtherConnections  facts.Int
+	Instances         facts.Int
+	ExpectedRPS       facts.Int
+	ClientTimeout     facts.Seconds
+	LBIdle            facts.Seconds
+	MaxAttempts       int // 12 when 0
+}
+
+// Config is one gateway config among the inputs.
+type Config struct {
+	File   string
+	Root   *config.Node
+	Data   []byte           // what Root was read from
+	Dir    string           // where relative includes start
+	Object *manifest.Object // the ConfigMap that carries it, or nil
+	Key    string           // its key in the ConfigMap
+}
+
+// Line1 is the position of process-wide absences.
+func (c *Config) Line1() finding.Position {
+	return finding.Position{File: c.File, Line: 1, Col: 1}
+}
+
+// EnvFile is one KEY=VALUE file.
+type EnvFile struct {
+	File string
+	Vars []config.Var
+}
+
+// Model is everything the inputs say, read once.
+type Model struct {
+	Flags     Flags
+	Configs   []*Config
+	EnvFiles  []*EnvFile
+	Objects   []*manifest.Object
+	Workloads []*manifest.Workload
+	Units     []*Unit
+}
+
+// Unit is what is judged together: a gateway config, the workload that runs
+// it, and the environment both see. Config or Workload may be nil.
+type Unit struct {
+	Model     *Model
+	Config    *Config
+	Workload  *manifest.Workload
+	Container *manifest.Container
+	Env       *config.Env
+	Args      Args
+	Target    facts.Target
+	Version   litellm.Version // valid when VersionKnown
+	// VersionText is the version as it was written.
+	VersionText  string
+	VersionPos   finding.Position
+	VersionKnown bool
+
+	Tree  *config.Tree     // the config with references resolved
+	Facts facts.Deployment // the numbers, as render and serve compute them
+	W     facts.Int        // workers per instance
+	R     facts.Int        // largest number of instances
+	Rmin  facts.Int        // smallest number of instances
+	Surge facts.Surge
+}
+
+// NewModel joins the inputs into units.
+func NewModel(flags Flags, configs []*Config, envFiles []*EnvFile, objects []*manifest.Object, workloads []*manifest.Workload) *Model {
+	m := &Model{Flags: flags, Configs: configs, EnvFiles: envFiles, Objects: objects, Workloads: workloads}
+	used := map[*manifest.Workload]bool{}
+	for _, c := range configs {
+		mine := m.workloadsOf(c)
+		for _, w := range mine {
+			used[w] = true
+			m.Units = append(m.Units, m.unit(c, w))
+		}
+		if len(mine) == 0 {
+			m.Units = append(m.Units, m.unit(c, nil))
+		}
+	}
+	for _, w := range workloads {
+		if !used[w] && w.Serving() && w.Gateway() != nil {
+			m.Units = append(m.Units, m.unit(nil, w))
+		}
+	}
+	if len(m.Units) == 0 {
+		m.Units = append(m.Units, m.unit(nil, nil))
+	}
+	return m
+}
+
+// workloadsOf finds the workloads that run a config: those that mount its
+// ConfigMap; for a plain file those that mount no config found among the
+// inputs.
+func (m *Model) workloadsOf(c *Config) []*manifest.Workload {
+	var mount, free []*manifest.Workload
+	for _, w := range m.Workloads {
+		g := w.Gateway()
+		if g == nil || !w.Serving() {
+			continue
+		}
+		var owned, mine bool
+		for _, v := range w.Volumes {
+			if v.Kind != "configMap" {
+				continue
+			}
+			for _, other := range m.Configs {
+				if other.Object != nil && other.Object.Name == v.Source {
+					owned = true
+					mine = mine || other == c
+				}
+			}
+		}
+		switch {
+		case mine:
+			mount = append(mount, w)
+		case !owned:
+			free = append(free, w)
+		}
+	}
+	if c.Object != nil {
+		return mount
+	}
+	return free
+}
+
+func (m *Model) unit(c *Config, w *manifest.Workload) *Unit {
+	u := &Unit{Model: m, Config: c, Workload: w, Container: w.Gateway(), Env: config.NewEnv(false)}
+	u.environment()
+	u.arguments()
+	u.target()
+	u.version()
+	u.deployment()
+	return u
+}
+
+// environment merges the sources; the first that names a variable wins.
+func (u *Unit) environment() {
+	set := func(v config.Var) {
+		if !u.Env.Has(v.Name) {
+			u.Env.Set(v)
+		}
+	}
+	for _, f := range u.Model.EnvFiles {
+		for _, v := range f.Vars {
+			set(v)
+		}
+	}
+	closed := len(u.Model.EnvFiles) > 0
+	if u.Container != nil {
+		closed = true
+		for _, v := range u.Container.Env {
+			pos := v.Pos
+			if !v.ValPos.IsZero() {
+				pos.Offset, pos.End = v.ValPos.Offset, v.ValPos.End
+			}
+			set(config.Var{Name: v.Name, Value: v.Value, Known: v.Known, Source: "container env", Pos: pos})
+		}
+		if u.Container.EnvOpen() {
+			closed = false
+		}
+	}
+	for _, n := range u.Section("environment_variables").Items() {
+		text, _ := n.Scalar()
+		if strings.HasPrefix(text, refPrefix) {
+			continue
+		}
+		set(config.Var{Name: n.Key, Value: text, Known: true, Source: "environment_variables", Pos: valueSpan(n)})
+	}
+	u.Env.SetClosed(closed)
+}
+
+func (u *Unit) target() {
+	switch {
+	case u.Model.Flags.Target != "":
+		u.Target = u.Model.Flags.Target
+	case u.Container != nil && u.Container.Target == "llmgw":
+		u.Target = facts.LLMGW
+	case u.Container == nil && u.Config != nil && u.Config.Root.Has("llmgw"):
+		u.Target = facts.LLMGW
+	default:
+		u.Target = facts.LiteLLM
+	}
+}
+
+func (u *Unit) version() {
+	if v := u.Model.Flags.Version; v != "" {
+		u.VersionText = v
+		u.Version, u.VersionKnown = litellm.ParseVersion(v)
+		return
+	}
+	if u.Container == nil || u.Target == facts.LLMGW {
+		return
+	}
+	u.VersionText, u.VersionPos = u.Container.Image.Tag, u.Container.Image.Pos
+	u.Version, u.VersionKnown = litellm.ParseVersion(u.VersionText)
+}
+
+// deployment gathers the numbers with the function that render and serve use
+// too.
+func (u *Unit) deployment() {
+	f := u.Model.Flags
+	flags := facts.Flags{
+		Target: u.Target, Instances: f.Instances, ClientTimeout: f.ClientTimeout, LBIdle: f.LBIdle,
+		Ceiling: f.ceiling(),
+	}
+	if flags.Ceiling.Kind == facts.NoCeiling {
+		flags.Ceiling = u.serverCeiling(f)
+	}
+	for _, w := range strings.Fields(f.Args) {
+		flags.Args = append(flags.Args, manifest.Arg{Text: w, Pos: argsPos})
+	}
+	src := config.Sources{Env: u.Env.Clone()}
+	if u.Config != nil {
+		src.Data, src.File, src.Dir = u.Config.Data, u.Config.File, u.Config.Dir
+	}
+	tree, _, err := config.Load(src)
+	if err != nil || tree == nil {
+		tree, _, _ = config.Load(config.Sources{Env: u.Env.Clone()})
+	}
+	u.Tree = tree
+	u.Facts = facts.FromWorkload(flags, tree, u.Workload, u.Jobs())
+	u.W, u.R, u.Rmin, u.Surge = u.Facts.Workers, u.Facts.Instances, u.Facts.MinInstances, u.Facts.Surge
+}
+
+// ceiling is what the flags say about the database's connections.
+func (f Flags) ceiling() facts.Ceiling {
+	c := facts.Ceiling{Reserve: f.DBReserve, SuperuserReserved: f.SuperuserReserved, Reserved: f.Reserved, Other: f.OtherConnections}
+	switch {
+	case f.MaxDBConnections.IsSet():
+		c.Kind, c.N = facts.MaxDBConnections, f.MaxDBConnections
+	case f.MaxConnections.IsSet():
+		c.Kind, c.N = facts.MaxConnections, f.MaxConnections
+	}
+	return c
+}
+
+// serverCeiling reads max_connections off a Postgres container among the
+// inputs.
+func (u *Unit) serverCeiling(f Flags) facts.Ceiling {
+	for _, w := range u.Model.Workloads {
+		for _, c := range w.Containers {
+			if !strings.Contains(c.Image.Base(), "postgres") {
+				continue
+			}
+			for _, word := range c.Words() {
+				_, value, ok := strings.Cut(word.Text, "max_connections=")
+				if !ok {
+					continue
+				}
+				if n, ok := atoi(value); ok {
+					c := f.ceiling()
+					c.Kind, c.N = facts.MaxConnections, facts.NewInt(n, "max_connections, "+w.Object.String(), word.Pos)
+					return c
+				}
+			}
+		}
+	}
+	return facts.Ceiling{}
+}
+
+// Processes is W times R.
+func (u *Unit) Processes() int { return max(1, u.W.Value) * max(1, u.R.Value) }
+
+// Several reports whether more than one process serves.
+func (u *Unit) Several() bool { return u.Processes() > 1 }
+
+// Jobs are the migration Jobs that could belong to the unit.
+func (u *Unit) Jobs() []*manifest.Workload {
+	var out []*manifest.Workload
+	for _, w := range u.Model.Workloads {
+		if w.Migration() != nil && (u.Workload == nil || w.Namespace == "" || u.Workload.Namespace == "" || w.Namespace == u.Workload.Namespace) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
