@@ -25,7 +25,7 @@ func newRenderCommand(a *app) *cobra.Command {
 		Use:   "render",
 		Short: "Render production manifests whose numbers come from config.yaml",
 	})
-	c.AddCommand(newRenderK8sCommand(a))
+	c.AddCommand(newRenderK8sCommand(a), newRenderHelmCommand(a))
 	return c
 }
 
@@ -61,10 +61,45 @@ result; 2 wrong input (E-... codes), nothing is written.`,
 		Args: cobra.NoArgs,
 	}
 	f.declare(c.Flags())
+	fs := c.Flags()
+	fs.StringVarP(&f.o.Namespace, "namespace", "n", "", "namespace to write into the objects (default: none)")
+	fs.StringVar(&f.o.Migrations, "migrations", "", "who migrates: job, init, argocd, argocd-sync or none (default: job for llmgw, init for litellm)")
+	fs.StringVar(&f.o.Secrets, "secrets", "reference", "where the Secret comes from: reference (it exists), external (an ExternalSecret), template (values to replace)")
+	fs.StringVarP(&f.output, "output", "o", "-", "`DIR`, FILE.yaml, or - for standard output")
 	c.RunE = func(c *cobra.Command, _ []string) error { return f.run(a, c.Flags()) }
 	return c
 }
 
+func newRenderHelmCommand(a *app) *cobra.Command {
+	f := renderFlags{o: render.Options{Chart: true}}
+	c := &cobra.Command{
+		Use:   "helm -o DIR [-c config.yaml]",
+		Short: "Write a Helm chart with values.yaml made from config.yaml",
+		Long: `Write the chart that "render k8s" renders in process, with a values.yaml that
+holds what follows from config.yaml and the flags. It needs no other chart, holds
+no random values, and installs with Helm 3 and 4:
+
+  helm upgrade --install gateway DIR -n NAMESPACE
+
+Exit codes are those of "render k8s".`,
+		Example: `  llmgw render helm -c config.yaml --max-db-connections 100 -o chart/`,
+		Args:    cobra.NoArgs,
+	}
+	f.declare(c.Flags())
+	fs := c.Flags()
+	fs.StringVar(&f.o.Migrations, "migrations", "", "who migrates: helm-hook, init, argocd, argocd-sync or none (default helm-hook)")
+	fs.StringVar(&f.o.Secrets, "secrets", "reference", "where the Secret comes from: reference (it exists) or external (an ExternalSecret)")
+	fs.StringVarP(&f.output, "output", "o", "", "`DIR` to write the chart to")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if f.output == "" || f.output == "-" {
+			return usagef("render helm needs -o DIR: a chart is a directory")
+		}
+		return f.run(a, c.Flags())
+	}
+	return c
+}
+
+// declare declares the flags that both forms share.
 func (f *renderFlags) declare(fs *pflag.FlagSet) {
 	o := &f.o
 	fs.StringVarP(&f.config, "config", "c", "", "LiteLLM's config `file`; - is standard input (default: the production example)")
@@ -72,7 +107,6 @@ func (f *renderFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Image, "image", "", "image `reference` with tag or digest (default: this release of llmgw)")
 	fs.StringVar(&o.LiteLLMVersion, "litellm-version", "", "`tag` of LiteLLM's image, for --target litellm")
 	fs.StringVar(&o.Name, "name", "", "base name of the objects (default: the target)")
-	fs.StringVarP(&o.Namespace, "namespace", "n", "", "namespace to write into the objects (default: none)")
 
 	fs.Int("replicas", 3, "pods, or the least of them under autoscaling")
 	fs.Int("max-replicas", 0, "most pods; 0 means no autoscaling (default: derived, else 10)")
@@ -93,13 +127,11 @@ func (f *renderFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&o.CPUPerWorker, "cpu-per-worker", "", "CPU of one worker (default 1)")
 	fs.StringVar(&o.MemoryPerWorker, "memory-per-worker", "", "memory of one worker (default 1Gi for llmgw, 4Gi for litellm)")
 
-	fs.StringVar(&o.Migrations, "migrations", "", "who migrates: job, init, argocd, argocd-sync or none (default: job for llmgw, init for litellm)")
 	fs.BoolVar(&f.readOnlyFS, "read-only-fs", true, "read-only root file system")
 	fs.BoolVar(&f.ui, "ui", false, "admin UI, for --target litellm (default there)")
 	fs.BoolVar(&f.noUI, "no-ui", false, "no admin UI, for --target litellm")
 	fs.Int("run-as-user", 0, "user and group id (default 65532 for llmgw, 101 for litellm)")
 
-	fs.StringVar(&o.Secrets, "secrets", "reference", "where the Secret comes from: reference (it exists), external (an ExternalSecret), template (values to replace)")
 	fs.StringVar(&o.SecretName, "secret-name", "", "name of the Secret (default NAME-secrets)")
 	fs.StringVar(&o.SecretStore, "secret-store", "", "`NAME[,Kind]` of the store, for --secrets external")
 	fs.BoolVar(&o.AllowPlaintext, "allow-plaintext-secrets", false, "leave credentials in the ConfigMap")
@@ -115,7 +147,6 @@ func (f *renderFlags) declare(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.Overrides.SetString, "set-string", nil, "the same with a text `key=value` (repeatable)")
 	fs.StringArrayVar(&o.Overrides.JSON, "set-json", nil, "the same with a JSON `key=value` (repeatable)")
 	fs.StringVar(&o.KubeVersion, "kube-version", "1.31", "Kubernetes release to render for")
-	fs.StringVarP(&f.output, "output", "o", "-", "`DIR`, FILE.yaml, or - for standard output")
 	fs.StringVar(&f.explain, "explain", "", "show how each number came about: `text` or json (standard error, or standard output with -o)")
 	fs.Lookup("explain").NoOptDefVal = "text"
 	fs.BoolVar(&f.strict, "strict", false, "warnings are errors")
@@ -279,6 +310,9 @@ func (f *renderFlags) run(a *app, fs *pflag.FlagSet) error {
 func (f *renderFlags) toDir() bool { return f.output != "-" && !f.toFile() }
 
 func (f *renderFlags) toFile() bool {
+	if f.o.Chart {
+		return false
+	}
 	ext := strings.ToLower(filepath.Ext(f.output))
 	if ext != ".yaml" && ext != ".yml" {
 		return false
@@ -297,11 +331,18 @@ func (f *renderFlags) write(a *app, res *render.Result) error {
 	case f.toFile():
 		return res.WriteFile(f.output)
 	}
-	names, err := res.WriteDir(f.output)
+	names, err := f.writeDir(res)
 	if err == nil {
 		a.infof("wrote %d files to %s", len(names), f.output)
 	}
 	return err
+}
+
+func (f *renderFlags) writeDir(res *render.Result) ([]string, error) {
+	if f.o.Chart {
+		return res.WriteChart(f.output)
+	}
+	return res.WriteDir(f.output)
 }
 
 func (f *renderFlags) writeExplanation(a *app, res *render.Result) error {

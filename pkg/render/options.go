@@ -9,6 +9,9 @@ import (
 // the origin of a set one names its flag.
 type Options struct {
 	Engine Engine
+	// Chart renders for Helm: hooks are run there, and the result can be
+	// written with [Result.WriteChart].
+	Chart bool
 	// Tree is the configuration with its references kept; nil takes the
 	// production example and says so.
 	Tree *config.Tree

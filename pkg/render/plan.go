@@ -220,9 +220,16 @@ func (p *plan) databaseUse() {
 
 func (p *plan) migrationMode() {
 	modes := []string{"job", "init", "argocd", "argocd-sync", "none"}
+	if p.o.Chart {
+		modes[0] = "helm-hook"
+	}
 	p.migrations = p.o.Migrations
 	switch {
-	case p.migrations == "helm-hook":
+	case p.migrations == "" && p.o.Chart:
+		p.migrations = "helm-hook"
+	case p.migrations == "job" && p.o.Chart:
+		p.fail("E-JOB-HELM", "Helm does not wait for a plain Job before it starts pods: use helm-hook, argocd, init or none")
+	case p.migrations == "helm-hook" && !p.o.Chart:
 		p.fail("E-HOOK-PLAIN", "nobody runs Helm hooks in plain manifests: use job, argocd, init or none")
 	case p.migrations == "" && p.target == facts.LLMGW:
 		p.migrations = "job"
@@ -250,7 +257,7 @@ func (p *plan) runner() facts.MigrationRunner {
 	switch p.migrations {
 	case "job":
 		return facts.JobRunner
-	case "argocd", "argocd-sync":
+	case "argocd", "argocd-sync", "helm-hook":
 		return facts.HookRunner
 	}
 	return facts.NoRunner

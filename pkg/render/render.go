@@ -35,6 +35,8 @@ type Result struct {
 	SecretKeys []string
 	// SecretExists is false when the objects themselves make the Secret.
 	SecretExists bool
+	values       map[string]any // of the chart, overrides included
+	version      string
 	// Header is the comment at the top of the stream, without comment signs.
 	Header []string
 }
@@ -97,6 +99,7 @@ func Render(o Options) (*Result, error) {
 			return res, ErrInvalid
 		}
 	}
+	res.values, res.version = final, o.Version
 	res.fill(p, objects)
 	return res, nil
 }

@@ -157,6 +157,9 @@ func (p *plan) secrets() map[string]any {
 	if !slices.Contains([]string{"reference", "external", "template"}, mode) {
 		p.fail("E-SECRETS", "--secrets %s: use reference, external or template", mode)
 	}
+	if mode == "template" && p.o.Chart {
+		p.fail("E-SECRETS", "--secrets template is for plain manifests: a release would install the placeholders")
+	}
 	name, kind, given := strings.Cut(p.o.SecretStore, ",")
 	if !given {
 		kind = "ClusterSecretStore"
