@@ -1,10 +1,292 @@
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
 
-func newDoctorCommand(*app) *cobra.Command {
-	return &cobra.Command{
-		Use:  "doctor",
-		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/llmgw/llmgw/internal/facts"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/pkg/lint"
+	"github.com/llmgw/llmgw/pkg/lint/report"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
+)
+
+func newDoctorCommand(a *app) *cobra.Command {
+	var (
+		in        doctorInput
+		severity  string
+		failOn    string
+		duplicate bool
+		out       *outputFlags
+	)
+	c := &cobra.Command{
+		Use:   "doctor [PATH...]",
+		Short: "Find what will break in configs, environments and manifests",
+		Long: `doctor reads LiteLLM-style configs, environment files and Kubernetes manifests
+together and says what is wrong, where (file:line:col), why, and what to do.
+
+PATH is a file, a directory, or - for standard input; what a file is, doctor
+sees by its content. Without a PATH it checks config.yaml, litellm_config.yaml,
+k8s, deploy and *.env of the working directory.
+
+Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
+2 usage, an input that cannot be read, or nothing to check.`,
+		Example: `  llmgw doctor config.yaml k8s/ --env-file litellm.env --max-connections 400
+  helm template gateway ./chart | llmgw doctor -
+  llmgw doctor explain DB001`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			o, err := in.options(c.Flags(), a, args)
+			if err != nil {
+				return err
+			}
+			least, err := finding.ParseSeverity(severity)
+			if err != nil {
+				return usagef("--min-severity: %w", err)
+			}
+			if _, err := (&lint.Result{}).Fails(failOn); err != nil {
+				return usagef("%w", err)
+			}
+			outs, err := out.open(a)
+			if err != nil {
+				return err
+			}
+			defer outs.discard()
+			r, err := lint.Run(c.Context(), o)
+			if err != nil {
+				return doctorError(err)
+			}
+			for _, n := range r.Notes {
+				a.infof("note: %s", n)
+			}
+			err = outs.each(func(w io.Writer, format string) error {
+				ro := report.Options{MinSeverity: least, ShowDuplicates: duplicate, Version: buildVersion(), Width: doctorWidth(a)}
+				switch format {
+				case "json":
+					return report.JSON(w, r, ro)
+				case "github":
+					return report.GitHub(w, r, ro)
+				case "sarif":
+					return report.SARIF(w, r, ro)
+				}
+				ro.Color = w == a.out && a.colorOn(a.outTTY)
+				return report.Text(w, r, ro)
+			})
+			if err != nil {
+				return err
+			}
+			if err := outs.commit(); err != nil {
+				return err
+			}
+			if len(r.Problems) > 0 {
+				var lines []error
+				for _, p := range r.Problems {
+					lines = append(lines, fmt.Errorf("%s %s", p.Path, p.Message))
+				}
+				return usagef("%w", errors.Join(lines...))
+			}
+			if r.FailOn != "" && !c.Flags().Changed("fail-on") {
+				failOn = r.FailOn
+			}
+			if fails, _ := r.Fails(failOn); fails {
+				return badAnswer(nil)
+			}
+			return nil
+		},
 	}
+	fs := c.Flags()
+	in.declare(fs)
+	fs.StringVar(&severity, "min-severity", "info", "show findings from this severity on: error, warning, info")
+	fs.StringVar(&failOn, "fail-on", "error", "exit 1 from this severity on: error, warning, info, never")
+	fs.BoolVar(&duplicate, "show-duplicates", false, "show every occurrence instead of \"+N more\"")
+	out = outputVar(fs, "text", "json", "github", "sarif")
+	c.AddCommand(newDoctorExplainCommand(a), newDoctorRulesCommand(a))
+	return c
+}
+
+// doctorInput are the flags that say what to check and what no file says.
+type doctorInput struct {
+	o             lint.Options
+	profile       string
+	target        string
+	maxConn       int
+	maxDBConn     int
+	reserve       int
+	superuser     int
+	reserved      int
+	other         int
+	instances     int
+	rps           int
+	clientTimeout time.Duration
+	lbIdle        time.Duration
+}
+
+func (d *doctorInput) declare(fs *pflag.FlagSet) {
+	fs.StringVarP(&d.o.ConfigPath, "config", "c", "", "a gateway config, whatever the file looks like")
+	fs.StringVar(&d.o.StdinName, "stdin-filename", "", "name of standard input in findings")
+	fs.StringArrayVar(&d.o.EnvFiles, "env-file", nil, "environment of the gateway as KEY=VALUE lines (repeatable)")
+	fs.StringVar(&d.o.Flags.Args, "args", "", "launcher arguments of the gateway, as one text")
+	fs.StringVar(&d.target, "target", "", "what runs: litellm or llmgw (default: seen from the image)")
+	fs.StringVar(&d.o.Flags.Version, "litellm-version", "", "LiteLLM release that runs (default: seen from the image tag)")
+	fs.StringVar(&d.profile, "profile", "", "production, dev or vpc (default production)")
+	fs.IntVar(&d.maxConn, "max-connections", 0, "Postgres' max_connections")
+	fs.IntVar(&d.maxDBConn, "max-db-connections", 0, "connections that the gateway may open in all")
+	fs.IntVar(&d.reserve, "db-reserve", 0, "connections of max_connections that are not the gateway's (default 3)")
+	fs.IntVar(&d.superuser, "superuser-reserved", 0, "Postgres' superuser_reserved_connections (default 3)")
+	fs.IntVar(&d.reserved, "reserved", 0, "Postgres' reserved_connections")
+	fs.IntVar(&d.other, "other-connections", 0, "connections of other clients of the database")
+	fs.IntVar(&d.instances, "instances", 0, "largest number of instances, where no manifest says it")
+	fs.IntVar(&d.rps, "expected-rps", 0, "requests per second at peak")
+	durationVar(fs, &d.clientTimeout, "client-timeout", 0, "how long clients wait (default 600s, the OpenAI SDK's)")
+	durationVar(fs, &d.lbIdle, "lb-idle", 0, "idle or read timeout of the balancer in front")
+	fs.IntVar(&d.o.Flags.MaxAttempts, "max-attempts", 0, "attempts that one request may cause (default 12)")
+	fs.StringSliceVar(&d.o.Only, "only", nil, "check these rules or groups only")
+	fs.StringSliceVar(&d.o.Skip, "skip", nil, "leave these rules or groups out")
+	fs.BoolVar(&d.o.NoInlineIgnores, "no-inline-ignores", false, "take no notice of llmgw:ignore comments and annotations")
+}
+
+// options turns the flags into what lint takes.
+func (d *doctorInput) options(fs *pflag.FlagSet, a *app, paths []string) (lint.Options, error) {
+	o := d.o
+	o.Paths, o.Stdin = paths, a.in
+	if d.target != "" {
+		t, ok := facts.ParseTarget(d.target)
+		if !ok {
+			return o, usagef("--target %s: use litellm or llmgw", d.target)
+		}
+		o.Flags.Target = t
+	}
+	if d.profile != "" {
+		p, err := rule.ParseProfile(d.profile)
+		if err != nil {
+			return o, usagef("--profile: %w", err)
+		}
+		o.Flags.Profile = p
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+		to    *facts.Int
+		least int
+	}{
+		{"max-connections", d.maxConn, &o.Flags.MaxConnections, 1}, {"max-db-connections", d.maxDBConn, &o.Flags.MaxDBConnections, 1},
+		{"db-reserve", d.reserve, &o.Flags.DBReserve, 0}, {"superuser-reserved", d.superuser, &o.Flags.SuperuserReserved, 0},
+		{"reserved", d.reserved, &o.Flags.Reserved, 0}, {"other-connections", d.other, &o.Flags.OtherConnections, 0},
+		{"instances", d.instances, &o.Flags.Instances, 1}, {"expected-rps", d.rps, &o.Flags.ExpectedRPS, 0},
+	} {
+		if !fs.Changed(f.name) {
+			continue
+		}
+		if f.value < f.least || f.value > math.MaxInt32 {
+			return o, usagef("--%s %d: must be %d or more, and not above %d", f.name, f.value, f.least, math.MaxInt32)
+		}
+		*f.to = facts.NewInt(f.value, "--"+f.name, finding.Position{File: "<args>"})
+	}
+	if fs.Changed("max-attempts") && o.Flags.MaxAttempts < 1 {
+		return o, usagef("--max-attempts %d: must be 1 or more", o.Flags.MaxAttempts)
+	}
+	if fs.Changed("max-connections") && fs.Changed("max-db-connections") {
+		return o, usagef("--max-connections is Postgres' own setting, --max-db-connections what the gateway may open of it: give one of them")
+	}
+	if fs.Changed("client-timeout") {
+		o.Flags.ClientTimeout = facts.NewSeconds(d.clientTimeout.Seconds(), "--client-timeout", finding.Position{})
+	}
+	if fs.Changed("lb-idle") {
+		o.Flags.LBIdle = facts.NewSeconds(d.lbIdle.Seconds(), "--lb-idle", finding.Position{})
+	}
+	return o, nil
+}
+
+// doctorError gives an error of lint its exit code: whatever kept it from a
+// result was the input.
+func doctorError(err error) error {
+	if _, ok := errors.AsType[signalError](err); ok {
+		return err
+	}
+	return usagef("%w", err)
+}
+
+func newDoctorExplainCommand(a *app) *cobra.Command {
+	var in doctorInput
+	var pool, chain bool
+	c := &cobra.Command{
+		Use:   "explain RULE | --pool [PATH...] | --chain [PATH...]",
+		Short: "Explain a rule, or show the sums for the given inputs",
+		Example: `  llmgw doctor explain DB001
+  llmgw doctor explain --pool config.yaml k8s/ --max-connections 400
+  llmgw doctor explain --chain config.yaml k8s/`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if !pool && !chain {
+				if len(args) != 1 {
+					return usagef("say which rule: llmgw doctor explain DB001, or --pool or --chain with the files to add up")
+				}
+				r, ok := rule.Lookup(args[0])
+				if !ok {
+					if near := rule.Nearest(args[0]); near != "" {
+						return usagef("there is no rule %s; did you mean %s?", args[0], near)
+					}
+					return usagef("there is no rule %s; llmgw doctor rules lists them", args[0])
+				}
+				return report.Explain(a.out, r)
+			}
+			o, err := in.options(c.Flags(), a, args)
+			if err != nil {
+				return err
+			}
+			r, err := lint.Run(c.Context(), o)
+			if err != nil {
+				return doctorError(err)
+			}
+			if len(r.Problems) > 0 {
+				return usagef("%s %s", r.Problems[0].Path, r.Problems[0].Message)
+			}
+			return report.Sums(a.out, r, pool, chain)
+		},
+	}
+	in.declare(c.Flags())
+	c.Flags().BoolVar(&pool, "pool", false, "the database connections of the given deployment, worked out")
+	c.Flags().BoolVar(&chain, "chain", false, "the chain of timeouts of the given deployment, worked out")
+	return c
+}
+
+func newDoctorRulesCommand(a *app) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "rules",
+		Short: "List the rules",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			switch format {
+			case "text":
+				return report.RulesText(a.out)
+			case "json":
+				return report.RulesJSON(a.out)
+			case "md":
+				return report.RulesMarkdown(a.out)
+			}
+			return usagef("--format %s: use text, json or md%s", format, didYouMean(format, strings.Fields("text json md")))
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "text, json or md")
+	return c
+}
+
+// doctorWidth is the number of columns to wrap text to.
+func doctorWidth(a *app) int {
+	if f, ok := a.out.(*os.File); ok && a.outTTY {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w >= 40 {
+			return min(w, 140)
+		}
+	}
+	return 100
 }

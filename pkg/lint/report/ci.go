@@ -1,0 +1,152 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/pkg/lint"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
+)
+
+// GitHub writes workflow commands, which GitHub Actions shows beside the
+// lines they name.
+func GitHub(w io.Writer, r *lint.Result, o Options) error {
+	b := bufio.NewWriter(w)
+	q := newQuoter(r)
+	word := map[finding.Severity]string{finding.Error: "error", finding.Warning: "warning", finding.Info: "notice"}
+	for _, h := range shown(r.Findings, o.MinSeverity) {
+		f := q.json(r, h)
+		props := []string{"file=" + property(h.Pos.File)}
+		if f.Line > 0 {
+			props = append(props, fmt.Sprintf("line=%d", f.Line))
+		}
+		if f.Column > 0 {
+			props = append(props, fmt.Sprintf("col=%d", f.Column))
+		}
+		if f.EndColumn > 0 {
+			props = append(props, fmt.Sprintf("endColumn=%d", f.EndColumn))
+		}
+		props = append(props, "title="+property(h.ID+" "+h.Name))
+		message := h.Message
+		if len(h.Detail) > 0 {
+			message += "\n" + strings.Join(h.Detail, "\n")
+		}
+		if h.Fix != "" {
+			message += "\nfix: " + h.Fix
+		}
+		fmt.Fprintf(b, "::%s %s::%s\n", word[h.Severity], strings.Join(props, ","), escape(message))
+	}
+	return b.Flush()
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
+}
+
+func property(s string) string {
+	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(escape(s))
+}
+
+type obj = map[string]any
+
+// SARIF writes a SARIF 2.1.0 log.
+func SARIF(w io.Writer, r *lint.Result, o Options) error {
+	q := newQuoter(r)
+	level := map[finding.Severity]string{finding.Error: "error", finding.Warning: "warning", finding.Info: "note"}
+	rules := []obj{}
+	index := map[string]int{}
+	for i, known := range rule.All() {
+		index[known.ID] = i
+		rules = append(rules, obj{
+			"id": known.ID, "name": known.Name,
+			"shortDescription": obj{"text": upper(known.Title)}, "fullDescription": obj{"text": upper(known.When)},
+			"helpUri":              ruleURL + known.ID + ".md",
+			"help":                 obj{"text": upper(known.Why) + "\n" + upper(known.Remedy), "markdown": Page(known)},
+			"defaultConfiguration": obj{"level": level[known.Highest()]},
+		})
+	}
+	results := []obj{}
+	add := func(h rule.Hit, by *lint.Suppressed) {
+		f := q.json(r, h)
+		message := h.Message
+		if len(h.Detail) > 0 {
+			message += "\n" + strings.Join(h.Detail, "\n")
+		}
+		if h.Fix != "" {
+			message += "\nFix: " + h.Fix
+		}
+		result := obj{
+			"ruleId": h.ID, "ruleIndex": index[h.ID], "level": level[h.Severity], "message": obj{"text": message},
+			"locations":           []obj{location(f.File, f.Line, f.Column, f.EndColumn, "")},
+			"partialFingerprints": obj{"llmgw/v1": f.Fingerprint},
+		}
+		var related []obj
+		for _, rel := range h.Related {
+			related = append(related, location(rel.Pos.File, rel.Pos.Line, rel.Pos.Col, 0, rel.Message))
+		}
+		if related != nil {
+			result["relatedLocations"] = related
+		}
+		if h.Props != nil {
+			result["properties"] = h.Props
+		}
+		if by != nil {
+			result["suppressions"] = []obj{{"kind": "inSource", "justification": by.Reason}}
+		}
+		results = append(results, result)
+	}
+	for _, h := range shown(r.Findings, o.MinSeverity) {
+		add(h, nil)
+	}
+	for _, s := range r.Suppressed {
+		add(s.Hit, &s)
+	}
+	notifications := []obj{}
+	for _, p := range r.Problems {
+		notifications = append(notifications, obj{"level": "error", "message": obj{"text": p.Path + " " + p.Message}})
+	}
+	log := obj{
+		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+		"runs": []obj{{
+			"tool":        obj{"driver": obj{"name": "llmgw doctor", "version": o.Version, "informationUri": "https://github.com/llmgw/llmgw", "rules": rules}},
+			"columnKind":  "unicodeCodePoints",
+			"results":     results,
+			"invocations": []obj{{"executionSuccessful": len(r.Problems) == 0, "toolExecutionNotifications": notifications}},
+		}},
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(log)
+}
+
+func location(file string, line, col, endCol int, message string) obj {
+	physical := obj{"artifactLocation": obj{"uri": filepath.ToSlash(file)}}
+	region := obj{}
+	if line > 0 {
+		region["startLine"] = line
+	}
+	if col > 0 {
+		region["startColumn"] = col
+	}
+	if endCol > col {
+		region["endLine"], region["endColumn"] = line, endCol
+	}
+	if len(region) > 0 {
+		physical["region"] = region
+	}
+	l := obj{"physicalLocation": physical}
+	if slices.Contains([]string{"-", "<args>", "<env>"}, file) {
+		l = obj{"logicalLocations": []obj{{"name": file}}}
+	}
+	if message != "" {
+		l["message"] = obj{"text": message}
+	}
+	return l
+}
