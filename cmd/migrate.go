@@ -1,10 +1,609 @@
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
-func newMigrateCommand(*app) *cobra.Command {
-	return &cobra.Command{
-		Use:  "migrate",
-		RunE: func(*cobra.Command, []string) error { return usagef("not in this build yet") },
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/pgurl"
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/migrate"
+)
+
+func newMigrateCommand(a *app) *cobra.Command {
+	c := group(&cobra.Command{
+		Use:   "migrate",
+		Short: "Bring a PostgreSQL database to the schema that a gateway needs, as prisma migrate does",
+		Long: `Apply Prisma-style migrations without Node and without Prisma: the same history
+table, checksums, order and error codes, on the same advisory lock.
+
+Without files of LiteLLM's, llmgw's own embedded set is used: the tables that
+serve needs, with LiteLLM's names and types. LiteLLM's own set comes from
+--migrations-dir, from --migrations-from with a litellm-proxy-extras package, or
+from LITELLM_MIGRATION_DIR.
+
+The database is named by the first of: --database-url, LLMGW_MIGRATE_DATABASE_URL,
+DIRECT_URL, general_settings.database_url of -c, DATABASE_URL, DATABASE_HOST with
+DATABASE_USER, DATABASE_PASSWORD and DATABASE_NAME.`,
+	})
+	c.AddCommand(newMigrateDeployCommand(a), newMigrateStatusCommand(a))
+	return c
+}
+
+// migrateFlags are what deploy and status share.
+type migrateFlags struct {
+	databaseURL, databaseURLFile string
+	config, envFile              string
+	set, dir, from               string
+	connectWait, timeout         time.Duration
+	detailed, prisma, prismaTLS  bool
+	strict                       bool
+	out                          *outputFlags
+
+	o migrate.Options
+}
+
+func (f *migrateFlags) declare(fs *pflag.FlagSet) {
+	fs.StringVar(&f.databaseURL, "database-url", "", "the database's `URL`, in Prisma's form")
+	fs.StringVar(&f.databaseURLFile, "database-url-file", "", "`file` that holds the URL, so that it is not in the process list")
+	fs.StringVarP(&f.config, "config", "c", "", "LiteLLM's config `file`, for general_settings.database_url (default $CONFIG_FILE_PATH)")
+	fs.StringVar(&f.envFile, "env-file", "", "`file` of NAME=VALUE lines; sets no variable that is set already")
+	fs.StringVar(&f.set, "set", "auto", "which migrations: auto, litellm (needs its files), llmgw (embedded)")
+	fs.StringVar(&f.dir, "migrations-dir", "", "`folder` with one folder for each migration")
+	fs.StringVar(&f.from, "migrations-from", "", "litellm-proxy-extras `package` (.whl or .tar.gz) to take the migrations from")
+	durationVar(fs, &f.connectWait, "connect-wait", time.Minute, "how long to retry a database that does not answer; 0 is once")
+	durationVar(fs, &f.timeout, "timeout", 0, "limit for the whole command (default $LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT, else none)")
+	fs.BoolVar(&f.strict, "strict", false, "edited and missing migrations are errors")
+	fs.BoolVar(&f.detailed, "detailed-exitcode", false, "exit codes 10 pending, 11 failed, 12 diverged, 14 not managed, 15 locked, 16 refused")
+	fs.BoolVar(&f.prisma, "prisma-compat", false, "Prisma's texts, and its exit codes 0 and 1")
+	fs.BoolVar(&f.prismaTLS, "prisma-tls-compat", false, "read sslmode=verify-ca and verify-full as prefer, as Prisma does")
+	f.out = outputVar(fs, "text", "json", "jsonl")
+}
+
+func newMigrateDeployCommand(a *app) *cobra.Command {
+	var f migrateFlags
+	var lockTimeout, ddlLock, statement, grace time.Duration
+	var retries int
+	c := &cobra.Command{
+		Use:   "deploy",
+		Short: "Apply the migrations that are pending",
+		Long: `Apply the migrations that are pending, in order, each in one transaction together
+with the note that it ran. The first failure stops the run.
+
+One deploy runs at a time, llmgw's and Prisma's alike; --wait lets the others
+finish. A signal cancels the running statement and rolls it back, and the next
+deploy goes on from there. Where this differs from Prisma on purpose: files are
+checked before the first change, settings of one file do not reach the next, a
+transaction that a file leaves open is a failure, a transaction pooler is refused.
+
+Exit codes: 0 applied, or nothing to do; 1 a migration failed, is blocked or the
+lock is held; 2 wrong flags, files or URL (a pooler, a replica); 3 the database
+cannot be reached or lets nobody in; 130, 143 ended by a signal.`,
+		Example: `  llmgw migrate deploy --database-url postgresql://user:password@localhost:5432/litellm
+  llmgw migrate deploy -c config.yaml --wait --format jsonl --timeout 25m
+  llmgw migrate deploy --migrations-from litellm_proxy_extras-0.4.110-py3-none-any.whl`,
+		Args: cobra.NoArgs,
+	}
+	fs := c.Flags()
+	f.declare(fs)
+	fs.BoolVar(&f.o.Wait, "wait", false, "wait for another migration to finish")
+	durationVar(fs, &lockTimeout, "lock-timeout", 0, "how long to try for the advisory lock (default 10s; 15m with --wait)")
+	fs.BoolVar(&f.o.NoLock, "no-lock", false, "do without the advisory lock (default $PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK)")
+	durationVar(fs, &ddlLock, "ddl-lock-timeout", 5*time.Second, "how long a statement may wait for a table before the file is rolled back and tried again; 0 is no limit")
+	durationVar(fs, &statement, "statement-timeout", 0, "limit for each statement (default none)")
+	fs.IntVar(&retries, "max-retries", 10, "how often to try a file again after a lock timeout or a deadlock")
+	durationVar(fs, &grace, "cancel-grace", 20*time.Second, "how long a cancelled statement may take to stop; keep it below the pod's grace period")
+	fs.StringVar(&f.o.To, "to", "", "stop after the migration with this `name`")
+	fs.BoolVar(&f.o.DryRun, "dry-run", false, "say what would be applied, and change nothing")
+	fs.BoolVar(&f.o.RetryFailed, "retry-failed", false, "run a failed migration again if llmgw ran it in one transaction, of which the server kept nothing")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if retries < 0 {
+			return usagef("--max-retries %d is negative", retries)
+		}
+		f.o.LockTimeout = orTiny(lockTimeout, fs.Changed("lock-timeout"))
+		f.o.DDLLockTimeout = orNegative(ddlLock)
+		f.o.MaxRetries = int(orNegative(time.Duration(retries)))
+		f.o.StatementTimeout = statement
+		f.o.CancelGrace = orTiny(grace, true)
+		return f.deploy(c, a)
+	}
+	return c
+}
+
+// Options counts zero as "the default"; a zero that the user wrote is another
+// thing.
+func orTiny(d time.Duration, given bool) time.Duration {
+	if d == 0 && given {
+		return time.Nanosecond
+	}
+	return d
+}
+
+func orNegative(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func newMigrateStatusCommand(a *app) *cobra.Command {
+	var f migrateFlags
+	var check bool
+	var minHead string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Say which migrations are applied, pending, failed or edited",
+		Long: `Compare the database's history with the migrations. Nothing is written and no
+lock is taken.
+
+Unlike Prisma's, the answer names failed migrations beside pending ones, says
+that a rolled back one will run again, and shows files that were edited after
+they were applied; --prisma-compat answers as Prisma does.
+
+Exit codes: 0 in sync; 1 something is pending, failed or different; 2 wrong flags,
+files or URL; 3 the database cannot be reached or lets nobody in.`,
+		Example: `  llmgw migrate status --database-url postgresql://user:password@localhost:5432/litellm
+  llmgw migrate status --check --min-head llmgw_0001_budgets_and_access`,
+		Args: cobra.NoArgs,
+	}
+	f.declare(c.Flags())
+	c.Flags().BoolVar(&check, "check", false, "print nothing but errors: the exit code is the answer")
+	c.Flags().StringVar(&minHead, "min-head", "", "be content when the migration with this `name` and all before it are applied")
+	c.RunE = func(c *cobra.Command, _ []string) error { return f.status(c, a, check, minHead) }
+	return c
+}
+
+// prepare turns flags and environment into a provider.
+func (f *migrateFlags) prepare(c *cobra.Command, a *app) (p *migrate.Provider, set *migrate.Set, ctx context.Context, cancel context.CancelFunc, err error) {
+	env := config.ProcessEnv(os.Environ())
+	tree, found, err := config.Load(config.Sources{Path: f.config, Env: env, EnvFile: f.envFile, DotEnv: true, Stdin: a.in})
+	if err != nil {
+		for _, fd := range found {
+			if fd.Severity == finding.Error {
+				return nil, nil, nil, nil, usagef("%s: %s", fd.Pos, fd.Message)
+			}
+		}
+		return nil, nil, nil, nil, usagef("%w", err)
+	}
+	env = tree.Env()
+	target, origin, err := f.database(a, tree, env)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	if set, err = f.migrations(env); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	if !f.prisma {
+		a.infof("database: %s (from %s)", target, origin)
+		if len(set.Migrations) == 0 {
+			a.warnf("%s holds no migrations: no folder with a migration.sql in it", set.From)
+		}
+	}
+	o := f.o
+	o.ConnectWait, o.Strict = f.connectWait, f.strict
+	// Prisma's truth table: any word but 0 turns the lock off, "false" too.
+	if v := env.Get("PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"); v != "" && v != "0" && c.Name() == "deploy" {
+		o.NoLock = true
+		a.warnf("PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK is set to %q: two migrations at once are not kept apart", v)
+	}
+	timeout := f.timeout
+	if v := env.Get("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT"); v != "" && !c.Flags().Changed("timeout") {
+		if timeout, err = parseDuration(v); err != nil {
+			return nil, nil, nil, nil, usagef("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT: %w", err)
+		}
+	}
+	ctx, cancel = c.Context(), func() {}
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errMigrateTimeout)
+	}
+	o.CancelledBy = cancelledBy
+	o.OnEvent = f.o.OnEvent
+	return migrate.New(target, set, o), set, ctx, cancel, nil
+}
+
+var errMigrateTimeout = errors.New("--timeout")
+
+// cancelledBy names the cause of a context's end as the history records it.
+func cancelledBy(cause error) string {
+	if s, ok := errors.AsType[signalError](cause); ok {
+		switch s.sig {
+		case os.Interrupt:
+			return "SIGINT"
+		case syscall.SIGTERM:
+			return "SIGTERM"
+		}
+		return s.sig.String()
+	}
+	if errors.Is(cause, errMigrateTimeout) {
+		return "--timeout"
+	}
+	return "the caller"
+}
+
+// database finds and translates the URL.
+func (f *migrateFlags) database(a *app, tree *config.Tree, env *config.Env) (*pgurl.Target, string, error) {
+	in := pgurl.Inputs{
+		Purpose: pgurl.Migrate, Flag: redact.New(f.databaseURL),
+		Env: func(name string) (string, bool) { v, ok := env.Lookup(name); return v.Value, ok },
+	}
+	if f.databaseURLFile != "" {
+		if f.databaseURL != "" {
+			return nil, "", usagef("--database-url and --database-url-file are given both; drop one")
+		}
+		data, err := os.ReadFile(f.databaseURLFile)
+		if err != nil {
+			return nil, "", usagef("cannot read --database-url-file %s: %s", f.databaseURLFile, reason(err))
+		}
+		if strings.TrimSpace(string(data)) == "" {
+			return nil, "", usagef("--database-url-file %s is empty", f.databaseURLFile)
+		}
+		in.Flag, in.FlagName = redact.New(string(data)), "--database-url-file "+f.databaseURLFile
+	}
+	if n := tree.Get("general_settings.database_url"); n != nil {
+		in.Config, in.ConfigRef, in.ConfigOrigin = n.Secret(), n.Ref, n.Pos.String()
+	}
+	source, err := pgurl.Sources(in)
+	if err != nil {
+		return nil, "", usagef("%w", err)
+	}
+	if source.None() {
+		return nil, "", usagef("no database is named: give --database-url, -c with general_settings.database_url, or set DATABASE_URL")
+	}
+	general := func(key string) (string, bool) {
+		n := tree.Get("general_settings." + key)
+		if n == nil || n.Kind == config.Bool && !strings.HasPrefix(key, "database_disable") {
+			return "", false
+		}
+		return n.Scalar()
+	}
+	extra := map[string]string{}
+	for _, n := range tree.Get("general_settings.database_extra_connection_params").Items() {
+		if v, ok := n.Scalar(); ok {
+			extra[n.Key] = v
+		}
+	}
+	override, fill := pgurl.Settings(general, extra, in.Env)
+	target, err := pgurl.Parse(source.URL, pgurl.Options{
+		Purpose: pgurl.Migrate, Version: buildVersion(), Override: override, Default: fill, PrismaTLS: f.prismaTLS,
+	})
+	if err != nil {
+		return nil, "", usagef("%s: %w", source.Origin, err)
+	}
+	if w := target.IgnoredWarning(); w != "" {
+		a.warnf("%s", w)
+	}
+	if !f.prisma {
+		for _, n := range target.Notes {
+			a.infof("note: %s", n)
+		}
+		for _, o := range source.PassedOver {
+			a.infof("note: %s names another database and is passed over", o)
+		}
+	}
+	return target, source.Origin, nil
+}
+
+// migrations picks the set: files that are named or lie ready, else our own.
+func (f *migrateFlags) migrations(env *config.Env) (*migrate.Set, error) {
+	switch f.set {
+	case "auto", "litellm", "llmgw":
+	default:
+		return nil, usagef("--set %s: use auto, litellm or llmgw", f.set)
+	}
+	named := ""
+	switch {
+	case f.dir != "" && f.from != "":
+		return nil, usagef("--migrations-dir and --migrations-from are given both; drop one")
+	case f.dir != "":
+		named = "--migrations-dir"
+	case f.from != "":
+		named = "--migrations-from"
+	}
+	if f.set == "llmgw" {
+		if named != "" {
+			return nil, usagef("--set llmgw is embedded and reads no files; drop %s", named)
+		}
+		return migrate.Own(), nil
+	}
+	switch {
+	case f.dir != "":
+		s, err := readMigrations(f.dir)
+		if err != nil {
+			return nil, err
+		}
+		if f.set == "litellm" {
+			s.Name = "litellm"
+		}
+		return s, nil
+	case f.from != "":
+		s, err := migrate.ReadArchive(f.from)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return s, nil
+	}
+	// LiteLLM keeps its writable copy in a folder of that name; the volume that
+	// its chart mounts there is empty at first.
+	if base := env.Get("LITELLM_MIGRATION_DIR"); base != "" {
+		for _, dir := range []string{base, filepath.Join(base, "migrations")} {
+			if found, _ := filepath.Glob(filepath.Join(dir, "*", "migration.sql")); len(found) > 0 {
+				s, err := readMigrations(dir)
+				if err != nil {
+					return nil, err
+				}
+				s.Name = "litellm"
+				return s, nil
+			}
+		}
+	}
+	if f.set == "litellm" {
+		return nil, usagef("--set litellm needs LiteLLM's migration files, which are not part of llmgw: pip download --no-deps litellm-proxy-extras, then --migrations-from FILE.whl; or --migrations-dir with its migrations folder")
+	}
+	return migrate.Own(), nil
+}
+
+func readMigrations(dir string) (*migrate.Set, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usagef("the migrations folder %s does not exist", dir)
+	case err != nil:
+		return nil, usagef("cannot read the migrations folder %s: %s", dir, reason(err))
+	case !info.IsDir():
+		return nil, usagef("--migrations-dir %s is a file; for a package use --migrations-from", dir)
+	}
+	s, err := migrate.ReadDir(os.DirFS(dir), dir)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return s, nil
+}
+
+// envelope puts the members that every result has in front of the result's own.
+type envelope struct {
+	Event    string `json:"event,omitempty"`
+	Schema   string `json:"schema"`
+	Command  string `json:"command"`
+	OK       bool   `json:"ok"`
+	ExitCode int    `json:"exit_code"`
+}
+
+func (f *migrateFlags) deploy(c *cobra.Command, a *app) error {
+	outs, err := f.out.open(a)
+	if err != nil {
+		return err
+	}
+	defer outs.discard()
+	f.o.OnEvent = func(e migrate.Event) {
+		for _, o := range outs.list {
+			if o.format == "jsonl" {
+				_ = json.NewEncoder(o.w).Encode(e)
+			}
+		}
+		if !f.prisma {
+			showEvent(a, e)
+		}
+	}
+	p, _, ctx, cancel, err := f.prepare(c, a)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if v := os.Getenv("DISABLE_SCHEMA_UPDATE"); strings.EqualFold(v, "true") && !f.prisma {
+		a.infof("note: DISABLE_SCHEMA_UPDATE is for servers; migrate deploy migrates all the same")
+	}
+	result, err := p.Deploy(ctx)
+	code := f.code(err)
+	report := struct {
+		envelope
+		*migrate.DeployResult
+	}{envelope{Schema: "llmgw.migrate.deploy/1", Command: "deploy", OK: err == nil, ExitCode: code}, result}
+	werr := outs.each(func(w io.Writer, format string) error {
+		switch format {
+		case "json":
+			return writeJSON(w, report)
+		case "jsonl":
+			report.Event = "summary"
+			return json.NewEncoder(w).Encode(report)
+		}
+		switch {
+		case result.Database.ServerVersion == "":
+			return nil // never got there; the error says it
+		case f.prisma:
+			return result.PrismaText(w, err == nil)
+		}
+		return result.Text(w, err == nil)
+	})
+	return f.finish(c, a, outs, code, err, werr)
+}
+
+func (f *migrateFlags) status(c *cobra.Command, a *app, check bool, minHead string) error {
+	outs, err := f.out.open(a)
+	if err != nil {
+		return err
+	}
+	defer outs.discard()
+	f.o.OnEvent = func(e migrate.Event) {
+		if !f.prisma {
+			showEvent(a, e)
+		}
+	}
+	p, set, ctx, cancel, err := f.prepare(c, a)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if minHead != "" {
+		if !set.Has(minHead) {
+			return usagef("--min-head %s: no such migration in %s", minHead, set.From)
+		}
+	}
+	result, err := p.Status(ctx)
+	if err == nil {
+		if minHead != "" {
+			err = asError(result.ErrBelow(minHead, f.strict))
+		} else {
+			err = asError(result.Err(f.strict))
+		}
+	}
+	code := f.code(err)
+	reached := result.Database.ServerVersion != ""
+	quietErr := reached && !check && isVerdict(err)
+	var werr error
+	switch {
+	case check:
+	case f.prisma && reached && (err == nil || isVerdict(err)):
+		werr = outs.each(func(w io.Writer, format string) error {
+			if format == "text" {
+				var perr error
+				code, perr = result.PrismaText(w, a.err)
+				return perr
+			}
+			return nil
+		})
+		err = nil
+	}
+	if !check && werr == nil {
+		report := struct {
+			envelope
+			*migrate.StatusResult
+		}{envelope{Schema: "llmgw.migrate.status/1", Command: "status", OK: code == 0, ExitCode: code}, result}
+		werr = outs.each(func(w io.Writer, format string) error {
+			switch {
+			case format == "json":
+				return writeJSON(w, report)
+			case format == "jsonl":
+				report.Event = "summary"
+				return json.NewEncoder(w).Encode(report)
+			case f.prisma || !reached || err != nil && !quietErr:
+				return nil // the error says it
+			}
+			return result.Text(w)
+		})
+	}
+	if quietErr && !f.prisma {
+		err = nil // the table and its last line have said it
+	}
+	return f.finish(c, a, outs, code, err, werr)
+}
+
+// isVerdict tells "the database is not in sync" from "could not find out".
+func isVerdict(err error) bool {
+	e, ok := errors.AsType[*migrate.Error](err)
+	return ok && !e.Usage() && !e.Unreachable() && !e.Cancelled() && (e.Code == "" || e.Unmanaged())
+}
+
+func asError(e *migrate.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// finish writes the error to standard error, gives the files their names and
+// ends with the code. The results on standard output carry the error already,
+// so Execute must not write an object of its own.
+func (f *migrateFlags) finish(c *cobra.Command, a *app, outs *outputs, code int, err, werr error) error {
+	if err != nil {
+		e, ours := errors.AsType[*migrate.Error](err)
+		if f.prisma && ours && e.Code != "" {
+			fmt.Fprintf(a.err, "Error: %s\n\n%s\n", e.Code, redact.Text(e.PrismaText()))
+		} else {
+			fmt.Fprintf(a.err, "%s: %s\n", c.CommandPath(), redact.Text(err.Error()))
+		}
+	}
+	if werr != nil {
+		return &exitError{exitUsage, werr}
+	}
+	if cerr := outs.commit(); cerr != nil {
+		return cerr
+	}
+	if code == exitFine {
+		return nil
+	}
+	return withCode(code, nil)
+}
+
+// code is the exit code that an answer deserves.
+func (f *migrateFlags) code(err error) int {
+	if err == nil {
+		return exitFine
+	}
+	e, ok := errors.AsType[*migrate.Error](err)
+	if !ok {
+		return exitBad
+	}
+	if e.Cancelled() {
+		switch e.Cause {
+		case "SIGINT":
+			return 130
+		case "SIGTERM":
+			return 143
+		}
+		return exitBad
+	}
+	switch {
+	case f.prisma:
+		return exitBad
+	case e.Usage():
+		return exitUsage
+	case e.Unreachable():
+		return exitUnreachable
+	case !f.detailed:
+		return exitBad
+	}
+	switch {
+	case e.Locked():
+		return 15
+	case e.Refused():
+		return 16
+	case e.Unmanaged():
+		return 14
+	case e.FailedRow():
+		return 11
+	case e.Diverged():
+		return 12
+	case e.Pending():
+		return 10
+	}
+	return exitBad
+}
+
+// showEvent writes progress to standard error, one whole line an event.
+func showEvent(a *app, e migrate.Event) {
+	switch e.Event {
+	case migrate.EventConnectRetry:
+		a.infof("waiting for the database: %s", e.Message)
+	case migrate.EventLockWait:
+		a.infof("waiting for the advisory lock: %s", redact.Text(e.Message))
+	case migrate.EventMigrationStarted:
+		mode := ""
+		if e.Mode != migrate.Atomic {
+			mode = ", " + string(e.Mode)
+		}
+		a.infof("applying %s (%d statements%s)", e.Migration, e.Statements, mode)
+	case migrate.EventMigrationRetry:
+		a.infof("%s: %s (SQLSTATE %s), attempt %d; trying again", e.Migration, redact.Text(e.Message), e.SQLState, e.Attempt)
+	case migrate.EventMigrationFinished:
+		a.infof("applied %s in %s", e.Migration, time.Duration(e.DurationMS)*time.Millisecond)
+	case migrate.EventWarning:
+		if e.Migration != "" {
+			a.warnf("%s: %s", e.Migration, e.Message)
+		} else {
+			a.warnf("%s", e.Message)
+		}
 	}
 }

@@ -18,6 +18,8 @@ const (
 	kindUnmanaged               // tables, but no history
 	kindBlocked                 // a failed row stands in the way
 	kindCancelled               // a signal or a deadline
+	kindPending                 // status: something is to be applied
+	kindDiverged                // status: both sides have what the other lacks
 )
 
 // Error is what went wrong with a migration, with the code that Prisma has for
@@ -100,8 +102,18 @@ func (e *Error) Refused() bool { return e.kind == kindRefused }
 // Unmanaged reports tables without a history.
 func (e *Error) Unmanaged() bool { return e.kind == kindUnmanaged }
 
-// FailedRow reports that an earlier, failed migration stands in the way.
-func (e *Error) FailedRow() bool { return e.kind == kindBlocked }
+// FailedRow reports a failed migration: an earlier one that stands in the way,
+// or one that failed just now.
+func (e *Error) FailedRow() bool {
+	return e.kind == kindBlocked || e.kind == kindFailed && e.Code == "P3018"
+}
+
+// Pending is status' verdict that something is to be applied.
+func (e *Error) Pending() bool { return e.kind == kindPending }
+
+// Diverged is status' verdict that database and folder each have migrations
+// that the other lacks.
+func (e *Error) Diverged() bool { return e.kind == kindDiverged }
 
 // Cancelled reports that a signal or a deadline ended the run.
 func (e *Error) Cancelled() bool { return e.kind == kindCancelled }

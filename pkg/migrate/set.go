@@ -52,6 +52,12 @@ func (s *Set) Head() string {
 	return s.Migrations[len(s.Migrations)-1].Name
 }
 
+// Has reports whether the set holds a migration of that name.
+func (s *Set) Has(name string) bool {
+	_, ok := s.find(name)
+	return ok
+}
+
 func (s *Set) find(name string) (Migration, bool) {
 	for _, m := range s.Migrations {
 		if m.Name == name {

@@ -158,13 +158,39 @@ func (r *StatusResult) Err(strict bool) *Error {
 	case len(r.Failed) > 0:
 		return &Error{kind: kindBlocked, Message: fmt.Sprintf("%s failed", plural(len(r.Failed), "migration", "migrations"))}
 	case r.Diverged:
-		return &Error{kind: kindFailed, Message: "the histories of folder and database are different"}
+		return &Error{kind: kindDiverged, Message: "the histories of folder and database are different"}
 	case len(r.Pending) > 0:
-		return &Error{kind: kindFailed, Message: fmt.Sprintf("%s pending", plural(len(r.Pending), "migration", "migrations"))}
+		return &Error{kind: kindPending, Message: fmt.Sprintf("%s pending", plural(len(r.Pending), "migration", "migrations"))}
 	case strict && len(r.Edited)+len(r.Missing) > 0:
 		return &Error{kind: kindRefused, Message: "--strict: edited or missing migrations"}
 	}
 	return nil
+}
+
+// ErrBelow is Err for somebody who needs no more than the migrations up to and
+// with head: what is pending behind it does not matter.
+func (r *StatusResult) ErrBelow(head string, strict bool) *Error {
+	needed := map[string]bool{}
+	for _, m := range r.Migrations {
+		needed[m.Name] = true
+		if m.Name == head {
+			break
+		}
+	}
+	var behind []string
+	for _, name := range r.Pending {
+		if needed[name] {
+			behind = append(behind, name)
+		}
+	}
+	e := r.Err(strict)
+	if e == nil || !e.Pending() && !e.Diverged() {
+		return e
+	}
+	if len(behind) == 0 {
+		return nil
+	}
+	return &Error{kind: kindPending, Message: fmt.Sprintf("%s pending up to %s", plural(len(behind), "migration", "migrations"), head)}
 }
 
 func nonNil(list []string) []string {

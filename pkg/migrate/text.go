@@ -39,12 +39,12 @@ func (r *DeployResult) Text(w io.Writer, ok bool) error {
 		}
 	case !ok:
 		if len(r.Pending) > 0 {
-			fmt.Fprintf(&b, "\nNot applied: %s\n", strings.Join(r.Pending, ", "))
+			fmt.Fprintf(&b, "\nNot applied: %s\n", few(r.Pending))
 		}
 	case len(r.Applied) == 0:
 		b.WriteString("\nNo pending migrations to apply.\n")
 	case len(r.Pending) > 0:
-		fmt.Fprintf(&b, "\nStopped as asked by --to; still pending: %s\n", strings.Join(r.Pending, ", "))
+		fmt.Fprintf(&b, "\nStopped as asked by --to; still pending: %s\n", few(r.Pending))
 	default:
 		b.WriteString("\nAll migrations have been successfully applied.\n")
 	}
@@ -99,6 +99,9 @@ func hostPort(d Database) string {
 }
 
 func milliseconds(ms int64) string {
+	if ms == 0 {
+		return "<1ms"
+	}
 	d := time.Duration(ms) * time.Millisecond
 	if d >= 10*time.Second {
 		d = d.Round(time.Second)
@@ -142,14 +145,14 @@ func (r *StatusResult) Text(w io.Writer) error {
 	case r.unmanaged != nil:
 		b.WriteString("The database has tables but no migration history.\n")
 	case len(r.Failed) > 0:
-		fmt.Fprintf(&b, "Following %s failed: %s\n", haveWord(len(r.Failed)), strings.Join(r.Failed, ", "))
+		fmt.Fprintf(&b, "Following %s failed: %s\n", haveWord(len(r.Failed)), few(r.Failed))
 		b.WriteString("No deploy goes on before that is resolved.\n")
 		if len(r.Pending) > 0 {
-			fmt.Fprintf(&b, "Pending behind it: %s\n", strings.Join(r.Pending, ", "))
+			fmt.Fprintf(&b, "Pending behind it: %s\n", few(r.Pending))
 		}
 	case r.Diverged:
 		fmt.Fprintf(&b, "The histories differ. Last common migration: %s. Pending: %s. Only in the database: %s.\n",
-			orNone(r.LastCommon), strings.Join(r.Pending, ", "), strings.Join(r.Missing, ", "))
+			orNone(r.LastCommon), few(r.Pending), few(r.Missing))
 	case len(r.Pending) > 0:
 		fmt.Fprintf(&b, "%s pending. To apply: llmgw migrate deploy\n", plural(len(r.Pending), "migration is", "migrations are"))
 	default:
@@ -157,6 +160,14 @@ func (r *StatusResult) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// few lists the first names; the whole list is in the JSON.
+func few(list []string) string {
+	if len(list) > 5 {
+		return strings.Join(list[:5], ", ") + more(len(list)-5)
+	}
+	return strings.Join(list, ", ")
 }
 
 func haveWord(n int) string {
