@@ -1,0 +1,322 @@
+package catalog
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Rate is a price in dollars for one of something, such as one token.
+type Rate struct {
+	Base float64
+	// Tiers replace Base for a whole call whose prompt is longer; sorted by
+	// Above.
+	Tiers []Tier
+	Set   bool // false: nothing names this rate
+}
+
+// Tier is the rate of calls with a prompt of more than Above tokens.
+type Tier struct {
+	Above int64
+	Rate  float64
+}
+
+// of is the rate for a prompt of so many tokens.
+func (r Rate) of(prompt int64) float64 {
+	rate := r.Base
+	for _, t := range r.Tiers {
+		if prompt > t.Above {
+			rate = t.Rate
+		}
+	}
+	return rate
+}
+
+// Price holds a model's rates. The per-token rates are dollars per token.
+type Price struct {
+	Input        Rate // text tokens of the prompt
+	Output       Rate // text tokens of the answer
+	CacheRead    Rate // prompt tokens read from the provider's cache
+	CacheWrite   Rate // prompt tokens written to it
+	CacheWrite1h Rate // prompt tokens written to it for an hour
+	Reasoning    Rate // unset: as Output
+	AudioIn      Rate // unset: as Input
+	AudioOut     Rate // unset: as Output
+	AudioCached  Rate
+	ImageIn      Rate // unset: as Input
+	ImageOut     Rate // unset: as Output
+	VideoIn      Rate // unset: as Input
+	Request      Rate // one call
+	Second       Rate // one second of sound, or of the call
+}
+
+// rate finds a rate by its unit in the price list.
+func (p *Price) rate(unit string) *Rate {
+	switch unit {
+	case "in":
+		return &p.Input
+	case "out":
+		return &p.Output
+	case "cr":
+		return &p.CacheRead
+	case "cw":
+		return &p.CacheWrite
+	case "cw1h":
+		return &p.CacheWrite1h
+	case "reason":
+		return &p.Reasoning
+	case "ain":
+		return &p.AudioIn
+	case "aout":
+		return &p.AudioOut
+	case "acr":
+		return &p.AudioCached
+	case "iin":
+		return &p.ImageIn
+	case "iout":
+		return &p.ImageOut
+	case "vin":
+		return &p.VideoIn
+	case "kreq":
+		return &p.Request
+	case "hour":
+		return &p.Second
+	}
+	return nil
+}
+
+// Usage is what one call used. Prompt and Completion are totals; the other
+// counts are parts of them.
+type Usage struct {
+	Prompt       int64
+	CacheRead    int64
+	CacheWrite   int64 // all that was written, hour-long entries included
+	CacheWrite1h int64
+	AudioIn      int64
+	ImageIn      int64
+	VideoIn      int64
+	Completion   int64
+	Reasoning    int64
+	AudioOut     int64
+	ImageOut     int64
+	TextOut      int64 // 0: what the other parts leave
+	Seconds      float64
+}
+
+// Cost is the price of one call in dollars.
+type Cost struct{ Input, Output, Total float64 }
+
+// Cost works out what a call costs. Parts that add up to more than their total
+// are cut, so that no token is charged twice; what was read from or written to
+// the cache keeps its own rate. A rate that nothing names is 0.
+func (p Price) Cost(u Usage) Cost {
+	prompt := max(u.Prompt, 0)
+	tier := func(r Rate) float64 { return r.of(prompt) }
+	or := func(r, other Rate) float64 {
+		if r.Set {
+			return tier(r)
+		}
+		return tier(other)
+	}
+	left := prompt
+	take := func(n int64) float64 {
+		n = min(max(n, 0), left)
+		left -= n
+		return float64(n)
+	}
+	var c Cost
+	// In the order in which parts survive when there are too many.
+	c.Input += take(u.CacheRead) * tier(p.CacheRead)
+	hour := take(min(u.CacheWrite1h, max(u.CacheWrite, u.CacheWrite1h)))
+	c.Input += hour * or(p.CacheWrite1h, p.CacheWrite)
+	c.Input += take(u.CacheWrite-int64(hour)) * tier(p.CacheWrite)
+	c.Input += take(u.AudioIn) * or(p.AudioIn, p.Input)
+	c.Input += take(u.ImageIn) * or(p.ImageIn, p.Input)
+	c.Input += take(u.VideoIn) * or(p.VideoIn, p.Input)
+	c.Input += float64(left) * tier(p.Input)
+	if p.Request.Set {
+		c.Input += p.Request.Base
+	}
+	if p.Second.Set && u.Seconds > 0 {
+		c.Input += u.Seconds * p.Second.Base
+	}
+
+	left = max(u.Completion, 0)
+	c.Output += take(u.AudioOut) * or(p.AudioOut, p.Output)
+	c.Output += take(u.ImageOut) * or(p.ImageOut, p.Output)
+	c.Output += take(u.Reasoning) * or(p.Reasoning, p.Output)
+	if u.TextOut > 0 {
+		left = min(left, u.TextOut)
+	}
+	c.Output += float64(left) * tier(p.Output)
+	c.Total = c.Input + c.Output
+	return c
+}
+
+// Overrides are the numbers and switches of a deployment's model_info and
+// litellm_params that concern its price, limits and capabilities, by their
+// configuration key: input_cost_per_token, max_input_tokens, supports_vision.
+type Overrides struct {
+	Numbers map[string]float64
+	Flags   map[string]bool
+	Mode    string
+}
+
+// Set takes one configuration member over if it is one of those. Numbers may
+// be written as text. It answers false for members that do not concern it, and
+// for values it cannot read.
+func (o *Overrides) Set(key string, value any) bool {
+	switch {
+	case key == "mode":
+		s, ok := value.(string)
+		if ok {
+			o.Mode = s
+		}
+		return ok
+	case strings.HasPrefix(key, "supports_"):
+		b, ok := value.(bool)
+		if ok {
+			if o.Flags == nil {
+				o.Flags = map[string]bool{}
+			}
+			o.Flags[key] = b
+		}
+		return ok
+	}
+	if _, _, ok := rateOf(key); !ok && key != "max_tokens" && key != "max_input_tokens" && key != "max_output_tokens" {
+		return false
+	}
+	n, ok := Number(value)
+	if !ok {
+		return false
+	}
+	if o.Numbers == nil {
+		o.Numbers = map[string]float64{}
+	}
+	o.Numbers[key] = n
+	return true
+}
+
+// Number reads a number or a text that holds one ("3e-7"). It refuses what no
+// price or limit can be: negative, infinite, not a number.
+func Number(value any) (float64, bool) {
+	var f float64
+	switch v := value.(type) {
+	case float64:
+		f = v
+	case int:
+		f = float64(v)
+	case int64:
+		f = float64(v)
+	case string:
+		var err error
+		if f, err = strconv.ParseFloat(strings.TrimSpace(v), 64); err != nil {
+			return 0, false
+		}
+	default:
+		return 0, false
+	}
+	return f, f >= 0 && !math.IsInf(f, 0)
+}
+
+// rateOf takes a configuration key apart: which rate it sets, and above how
+// many tokens of the prompt (0: always).
+func rateOf(key string) (unit string, above int64, ok bool) {
+	base, tail, tiered := strings.Cut(key, "_above_")
+	switch base {
+	case "input_cost_per_token":
+		unit = "in"
+	case "output_cost_per_token":
+		unit = "out"
+	case "cache_read_input_token_cost":
+		unit = "cr"
+	case "cache_creation_input_token_cost":
+		unit = "cw"
+	case "output_cost_per_reasoning_token":
+		unit = "reason"
+	case "input_cost_per_audio_token":
+		unit = "ain"
+	case "output_cost_per_audio_token":
+		unit = "aout"
+	case "cache_read_input_audio_token_cost":
+		unit = "acr"
+	case "input_cost_per_image_token":
+		unit = "iin"
+	case "output_cost_per_image_token":
+		unit = "iout"
+	case "input_cost_per_video_token":
+		unit = "vin"
+	case "input_cost_per_request", "cost_per_request":
+		unit = "kreq"
+	case "input_cost_per_second", "cost_per_second", "output_cost_per_second":
+		unit = "hour"
+	default:
+		return "", 0, false
+	}
+	if !tiered {
+		return unit, 0, true
+	}
+	if unit == "cw" {
+		if tail == "1hr" {
+			return "cw1h", 0, true
+		}
+		if rest, ok := strings.CutPrefix(tail, "1hr_above_"); ok {
+			unit, tail = "cw1h", rest
+		}
+	}
+	k, ok := strings.CutSuffix(tail, "k_tokens")
+	if !ok {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(k, 10, 32)
+	if err != nil || n <= 0 {
+		return "", 0, false
+	}
+	return unit, n * 1000, true
+}
+
+// apply lays the overrides over what the list says. A base rate of the
+// configuration drops the list's tiers: whoever names a price means it.
+func (o Overrides) apply(p *Price, l *Limits, c *Capabilities) (any bool) {
+	for key, n := range o.Numbers {
+		if unit, above, ok := rateOf(key); ok && above == 0 {
+			*p.rate(unit) = Rate{Base: n, Set: true}
+			any = true
+		}
+	}
+	for key, n := range o.Numbers {
+		if unit, above, ok := rateOf(key); ok && above > 0 {
+			p.rate(unit).setTier(above, n)
+			any = true
+		}
+	}
+	for _, key := range []string{"max_tokens", "max_output_tokens"} { // the clearer name last
+		if n, ok := o.Numbers[key]; ok {
+			l.Output = int64(n)
+		}
+	}
+	if n, ok := o.Numbers["max_input_tokens"]; ok {
+		l.Input = int64(n)
+	}
+	for key, on := range o.Flags {
+		c.set(key, on)
+	}
+	if o.Mode != "" {
+		c.Mode = o.Mode
+	}
+	return any
+}
+
+func (r *Rate) setTier(above int64, rate float64) {
+	r.Set = true
+	i := 0
+	for i < len(r.Tiers) && r.Tiers[i].Above < above {
+		i++
+	}
+	tiers := append([]Tier(nil), r.Tiers[:i]...)
+	tiers = append(tiers, Tier{above, rate})
+	if i < len(r.Tiers) && r.Tiers[i].Above == above {
+		i++
+	}
+	r.Tiers = append(tiers, r.Tiers[i:]...)
+}
