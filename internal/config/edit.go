@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/llmgw/llmgw/internal/finding"
 )
@@ -69,4 +71,43 @@ func Splice(data []byte, edits []finding.Edit) ([]byte, error) {
 	}
 	out.Write(data[at:])
 	return out.Bytes(), nil
+}
+
+// Quote writes a text as a YAML scalar that reads back as that text, also for
+// readers of YAML 1.2 and inside brackets: plain if that is safe, else in double
+// quotes.
+func Quote(text string) string {
+	plain := text != "" && resolvePlain(text).kind == String && resolvePlain(text).trap == noTrap &&
+		strings.IndexByte("-?:,[]{}#&*!|>'\"%@` ", text[0]) < 0 && text[len(text)-1] != ' ' && text[len(text)-1] != ':' &&
+		!strings.Contains(text, ": ") && !strings.Contains(text, " #") && !strings.HasPrefix(text, "0o") && text != "---" && text != "..."
+	for i := 0; plain && i < len(text); i++ {
+		c := text[i]
+		plain = c >= ' ' && c < 0x7F && strings.IndexByte(",[]{}", c) < 0
+	}
+	if plain {
+		if _, err := strconv.ParseFloat(text, 64); err != nil { // 1e6 is text in YAML 1.1 and a number in 1.2
+			return text
+		}
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r < ' ' || r >= 0x7F && r < 0xA0 || r == '\u2028' || r == '\u2029' || r == '\ufeff' || r == 0xFFFE || r == 0xFFFF:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }

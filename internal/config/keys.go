@@ -90,7 +90,7 @@ func (l *loader) key(section string, n *Node) {
 	if k, ok := litellm.LookupKey(section, name); ok {
 		if k.Instead != "" && (k.Status == litellm.Deprecated || k.Status == litellm.Dead) {
 			l.add(finding.Finding{ID: "CFG013", Name: "deprecated-key", Severity: finding.Info, Pos: n.KeyPos, Path: n.Path(),
-				Message: n.Path() + " is " + string(k.Status), Fix: "write " + k.Instead})
+				Message: n.Path() + " is " + string(k.Status), Fix: "use " + k.Instead + " instead"})
 		}
 		if k.Status != litellm.Internal {
 			return

@@ -13,6 +13,7 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config/syntax"
 	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
 )
 
 // Load reads the configuration that the sources name: the file and what it
@@ -207,6 +208,7 @@ func readError(path string, err error, pos finding.Position, missing string) *Sy
 func (l *loader) mainFile(name string, data []byte) error {
 	root, err := l.parse(name, data, FromFile)
 	if err != nil {
+		l.scanLines(name, data)
 		return err
 	}
 	if root == nil {
@@ -238,4 +240,26 @@ func (l *loader) parse(name string, data []byte, kind OriginKind) (*Node, error)
 		n.Origin = Origin{Kind: kind, Pos: n.Pos}
 	}
 	return root, nil
+}
+
+// scanLines says what can still be told of a file that does not parse, so that a
+// second run does not bring the next surprise.
+func (l *loader) scanLines(name string, data []byte) {
+	if len(data) > 1<<20 {
+		return
+	}
+	index := newLineIndex(name, data)
+	for i := range index.starts {
+		key, value, ok := strings.Cut(index.line(i+1), ":")
+		if !ok || strings.TrimSpace(key) != "master_key" {
+			continue
+		}
+		value, _, _ = strings.Cut(value, " #")
+		if value = strings.Trim(strings.TrimSpace(value), `"'`); litellm.WellKnownKey(value) {
+			at := index.starts[i] + len(key) - len(strings.TrimLeft(key, " \t"))
+			l.add(finding.Finding{ID: "SEC002", Name: "master-key-well-known", Severity: finding.Error, Pos: index.pos(at, index.starts[i]+len(key)),
+				Path: "general_settings.master_key", Message: "the master key is a sample from documentation that everybody knows",
+				Fix: "set your own, and write master_key: os.environ/LITELLM_MASTER_KEY"})
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/redact"
 )
 
 // numbers refuses settings that should be numbers and are not, in the sections
@@ -58,6 +59,7 @@ func (c *checker) notANumber(n *config.Node, want string) {
 	if n.Ref == "" {
 		what = n.Kind.String()
 		if text, ok := n.Scalar(); ok {
+			text = redact.Text(text) // a key may have slipped in here
 			if len(text) > 40 {
 				text = text[:40] + "..."
 			}

@@ -51,10 +51,23 @@ func Loopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// Check looks for every reason not to start and returns them all at once. A
-// finding of severity Error is a refusal; Warning is what has to be said at
-// start all the same.
+// Check returns every reason not to start, all at once, each of severity Error;
+// an empty list means that serve may start.
 func Check(tree *config.Tree, facts Facts) []finding.Finding {
+	return only(finding.Error, all(tree, facts))
+}
+
+// Warnings returns what has to be said at start although it is no reason not to:
+// overrides in force, settings that do less than they seem to.
+func Warnings(tree *config.Tree, facts Facts) []finding.Finding {
+	return only(finding.Warning, all(tree, facts))
+}
+
+func only(s finding.Severity, list []finding.Finding) []finding.Finding {
+	return slices.DeleteFunc(list, func(f finding.Finding) bool { return f.Severity != s })
+}
+
+func all(tree *config.Tree, facts Facts) []finding.Finding {
 	c := &checker{tree: tree, facts: facts, env: tree.Env()}
 	c.masterKey()
 	c.database()
@@ -68,13 +81,15 @@ func Check(tree *config.Tree, facts Facts) []finding.Finding {
 	c.general()
 	c.prometheus()
 	c.numbers()
+	c.redis()
+	c.words()
 	finding.Sort(c.findings)
 	return c.findings
 }
 
-// Report joins what config.Load and Check said into one list in file order.
-// Where both speak of one setting, the refusal stands.
-func Report(loaded, checked []finding.Finding) []finding.Finding {
+// Report joins what config.Load, Check and Warnings said into one list in file
+// order. Where two speak of one setting, the refusal stands.
+func Report(loaded []finding.Finding, checked []finding.Finding) []finding.Finding {
 	type key struct{ path, id string }
 	refused := map[key]bool{}
 	for _, f := range checked {

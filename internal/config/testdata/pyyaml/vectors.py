@@ -161,7 +161,7 @@ DOCUMENTS = {
     "urls": "a: http://h:80/p?q=1&r=2#f\nb: [http://h:80/p, x]\nc: {u: http://h:80/p}\n",
     "separator u2028": "a: b\u2028c: d\n",
     "next line u0085": "a: b\u0085c: d\n",
-    "production": open("production.yaml", encoding="utf-8").read(),
+    "production": open("../examples/medium.yaml", encoding="utf-8").read(),
 }
 
 
