@@ -63,6 +63,8 @@ func Classify(doc *config.Node) Class {
 		return HelmValues
 	case doc.Get("services") != nil && doc.Get("services").Kind == config.Map:
 		return Compose
+	case doc.Has("include"):
+		return GatewayConfig
 	case doc.Has("resources") && doc.Get("resources").Kind == config.List && (doc.Has("namespace") || doc.Has("images") || doc.Has("patches") || doc.Len() == 1):
 		return Kustomization
 	case doc.Len() == 0:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/manifest"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
 )
@@ -381,7 +382,13 @@ func (r *reader) yaml(name string, data []byte, named, forced bool) {
 				r.hits = append(r.hits, rule.HitOf("CFG001", doc.Pos, "a second YAML document starts here; LiteLLM reads one"))
 				continue
 			}
-			r.config(name, data, doc, len(docs) == 1)
+			c := &rule.Config{File: name, Root: doc, Data: data, Dir: r.o.Dir, Exact: true}
+			if len(docs) > 1 {
+				// A config among other documents: blank the others, so that it can be
+				// loaded alone with its positions.
+				c.Data = only(data, doc)
+			}
+			r.config(c, name)
 		case manifest.Kubernetes:
 			r.kubernetes(name, data, doc)
 		case manifest.HelmValues, manifest.Compose, manifest.Kustomization:
@@ -406,7 +413,7 @@ func (r *reader) yaml(name string, data []byte, named, forced bool) {
 	if len(docs) == 0 {
 		kinds = []string{"empty"}
 		if forced {
-			r.config(name, data, &config.Node{Kind: config.Map, Pos: finding.Position{File: name, Line: 1, Col: 1}}, true)
+			r.config(&rule.Config{File: name, Root: &config.Node{Kind: config.Map, Pos: finding.Position{File: name, Line: 1, Col: 1}}, Data: []byte("{}"), Exact: true}, name)
 		}
 	}
 	r.input(name, strings.Join(kinds, "+"), data, "")
@@ -441,53 +448,73 @@ func (r *reader) found(list []finding.Finding) {
 			continue
 		}
 		h := rule.HitOf(known.ID, f.Pos, f.Message)
-		h.Severity, h.Path, h.Detail, h.Related, h.Edits = f.Severity, f.Path, f.Detail, f.Related, f.Edits
+		h.Path, h.Detail, h.Related, h.Edits = f.Path, f.Detail, f.Related, f.Edits
 		if f.Why != "" {
 			h.Why = f.Why
 		}
 		if f.Fix != "" {
 			h.Fix = f.Fix
 		}
-		switch known.ID {
-		case "CFG001", "CFG002", "CFG019", "CFG006":
-			// The reader cannot know what it is for: LiteLLM keeps the last of two
-			// keys, and doctor says that this is wrong.
-			h.Severity = known.Highest()
+		h.Severity = severityOf(known, f)
+		if near, ok := strings.CutPrefix(h.Fix, "did you mean "); ok {
+			h.Message += "; " + h.Fix
+			h.Fix = "rename it to " + strings.TrimSuffix(near, "?") + "."
 		}
 		r.hits = append(r.hits, h)
 	}
+}
+
+// severityOf judges what the reader of configurations only remarks on: it keeps
+// the last of two keys and goes on, doctor says that this is wrong.
+func severityOf(known *rule.Rule, f finding.Finding) finding.Severity {
+	switch known.ID {
+	case "CFG004":
+		if strings.HasPrefix(f.Fix, "did you mean ") || strings.HasPrefix(f.Path, "router_settings.") {
+			return finding.Warning
+		}
+		return finding.Info
+	case "CFG005":
+		section, name, ok := strings.Cut(f.Path, ".")
+		if !ok {
+			section, name = litellm.SectionTop, f.Path
+		}
+		if m, ok := litellm.Misplaced(section, name); ok && (m.Owner == litellm.SectionGeneral || m.ID == "M21") {
+			return finding.Error
+		}
+		return finding.Warning
+	}
+	return known.Highest()
 }
 
 func templated(data []byte) bool {
 	return bytes.Contains(data, []byte("{{")) && bytes.Contains(data, []byte("}}"))
 }
 
-func (r *reader) config(name string, data []byte, doc *config.Node, alone bool) {
-	c := &rule.Config{File: name, Root: doc, Dir: filepath.Dir(r.onDisk(name))}
-	if alone {
-		c.Data = data
+// config takes a gateway config over: with what it includes, and with the
+// remarks of the reader that serve uses too.
+func (r *reader) config(c *rule.Config, name string) {
+	tree, found, err := config.Load(config.Sources{Data: c.Data, File: name, Dir: c.Dir, Env: config.NewEnv(false), KeepReferences: true})
+	for _, f := range found {
+		switch f.ID {
+		case "CFG003", "CFG004", "CFG005", "CFG012", "CFG013", "CFG020":
+			if !c.Exact {
+				f.Pos, f.Edits, f.Related = c.At, nil, nil
+			}
+			r.found([]finding.Finding{f})
+		}
 	}
-	if doc.Has("include") && alone && name != "-" {
-		r.included(c)
+	if err == nil && tree != nil && c.Root.Has("include") {
+		c.Root = tree.Root()
+		for _, f := range tree.Files() {
+			if f.Name == name || r.sources[f.Name] != nil {
+				continue
+			}
+			r.input(f.Name, "config", f.Data, "included by "+name)
+			r.seen[filepath.Clean(f.Name)] = true
+			r.comments = append(r.comments, scanSuppressions(f.Name, f.Data)...)
+		}
 	}
 	r.configs = append(r.configs, c)
-}
-
-// included merges what the config includes, as the gateway would.
-func (r *reader) included(c *rule.Config) {
-	tree, _, err := config.Load(config.Sources{Data: c.Data, File: c.File, Dir: c.Dir, Env: config.NewEnv(false), KeepReferences: true})
-	if err != nil || tree == nil {
-		r.note("%s includes files that cannot all be read; only the file itself is checked", c.File)
-		return
-	}
-	c.Root = tree.Root()
-	for _, f := range tree.Files() {
-		if f.Name == c.File || r.sources[f.Name] != nil {
-			continue
-		}
-		r.input(f.Name, "config", f.Data, "included by "+c.File)
-		r.comments = append(r.comments, scanSuppressions(f.Name, f.Data)...)
-	}
 }
 
 func (r *reader) kubernetes(name string, data []byte, doc *config.Node) {
@@ -533,7 +560,21 @@ func (r *reader) embedded(name string, e manifest.Embedded) {
 		}
 	}
 	r.found(found)
-	r.configs = append(r.configs, &rule.Config{File: name, Root: docs[0], Data: e.Text, Dir: filepath.Dir(r.onDisk(name)), Object: e.Object, Key: e.Key})
+	r.config(&rule.Config{File: name, Root: docs[0], Data: e.Text, Object: e.Object, Key: e.Key, Exact: e.Exact, At: e.At}, name)
+}
+
+// only is the text of one document, everything else blank.
+func only(data []byte, doc *config.Node) []byte {
+	out := make([]byte, len(data))
+	for i, b := range data {
+		switch {
+		case b == '\n' || b == '\r' || i >= doc.Pos.Offset && i < doc.Pos.End:
+			out[i] = b
+		default:
+			out[i] = ' '
+		}
+	}
+	return out
 }
 
 const annotationPrefix = "ignore.llmgw.dev/"

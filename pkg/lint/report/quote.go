@@ -19,15 +19,23 @@ type quoter struct {
 	sources map[string][]byte
 	starts  map[string][]int
 	secrets map[string][]rule.Span
+	public  map[string][]string // texts that look like secrets and are none, longest first
 }
 
 func newQuoter(r *lint.Result) *quoter {
-	q := &quoter{sources: r.Sources, starts: map[string][]int{}, secrets: map[string][]rule.Span{}}
+	q := &quoter{sources: r.Sources, starts: map[string][]int{}, secrets: map[string][]rule.Span{}, public: map[string][]string{}}
 	if r.Model == nil {
 		return q
 	}
 	for _, s := range r.Model.Secrets() {
+		if s.Public {
+			q.public[s.File] = append(q.public[s.File], s.Text)
+			continue
+		}
 		q.secrets[s.File] = append(q.secrets[s.File], s)
+	}
+	for _, words := range q.public {
+		slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
 	}
 	for _, list := range q.secrets {
 		slices.SortFunc(list, func(a, b rule.Span) int { return a.From - b.From })
@@ -108,7 +116,7 @@ func (q *quoter) line(pos finding.Position, limit int) (text string, before, wid
 	}
 	column[to] = b.Len()
 	line := b.String()
-	masked := redact.Text(line)
+	masked := q.redacted(pos.File, line)
 	caretFrom, caretTo := column[min(at, to)], column[min(end, to)]
 	if masked != line {
 		// Something looked like a secret that no key announced: show the line, and
@@ -149,6 +157,23 @@ func (q *quoter) secretAt(file string, i int) (rule.Span, bool) {
 		}
 	}
 	return rule.Span{}, false
+}
+
+// redacted masks what looks like a secret although no key announced it. The
+// keys of the tutorials stay: they are what the finding is about.
+func (q *quoter) redacted(file, line string) string {
+	var kept []string
+	for _, word := range q.public[file] {
+		for strings.Contains(line, word) {
+			line = strings.Replace(line, word, strings.Repeat("\x01", len(word)), 1)
+			kept = append(kept, word)
+		}
+	}
+	line = redact.Text(line)
+	for _, word := range kept {
+		line = strings.Replace(line, strings.Repeat("\x01", len(word)), word, 1)
+	}
+	return line
 }
 
 // maskText keeps the quotes of a scalar and, of a long secret, four

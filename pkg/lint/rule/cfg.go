@@ -3,12 +3,14 @@ package rule
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
+	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/facts"
 	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/startcheck"
 )
 
 func init() {
@@ -30,7 +32,7 @@ func init() {
 			Why:    "the reader keeps the last one without a word, so a whole block of settings can vanish.",
 			Remedy: "merge the two.",
 			Source: []string{"LiteLLM's YAML reader", "litellm-docs PR 231, where a published example lost its callbacks this way"},
-			Bad:    Example{Config: "general_settings: {alerting: [slack]}\ngeneral_settings: {disable_error_logs: true}\n"},
+			Bad:    Example{Config: "general_settings: {disable_error_logs: true}\ngeneral_settings: {alerting: [slack]}\n"},
 			Good:   Example{Config: "general_settings: {alerting: [slack], disable_error_logs: true}\n"},
 		},
 		&Rule{
@@ -42,7 +44,7 @@ func init() {
 			Source: []string{"LiteLLM configuration reference"},
 			Bad:    Example{Config: "router_setting:\n  routing_strategy: simple-shuffle\nmodel_list: []\n"},
 			Good:   Example{Config: "router_settings:\n  routing_strategy: simple-shuffle\nmodel_list: []\n"},
-			Check:  unknownTopLevelKey,
+			Engine: true,
 		},
 		&Rule{
 			ID: "CFG004", Name: "unknown-key", Severity: "warning/info", Priority: 1, Fix: Unsafe,
@@ -54,7 +56,7 @@ func init() {
 			Bad:    Example{Config: "litellm_settings:\n  request_timout: 600\n"},
 			Good:   Example{Config: "litellm_settings:\n  request_timeout: 600\n"},
 			Also:   []string{"TMO001"},
-			Check:  unknownKey,
+			Engine: true,
 		},
 		&Rule{
 			ID: "CFG005", Name: "misplaced-key", Severity: "error/warning", Priority: 1, Fix: Unsafe,
@@ -63,9 +65,9 @@ func init() {
 			Why:    "the setting has no effect where it is. A master_key under litellm_settings leaves the proxy open to everybody.",
 			Remedy: "move it to the section that owns it.",
 			Source: []string{"litellm-docs PR 1184", "LiteLLM issue 35177"},
-			Bad:    Example{Config: "litellm_settings:\n  store_model_in_db: true\n"},
-			Good:   Example{Config: "general_settings:\n  store_model_in_db: true\n"},
-			Check:  misplacedKey,
+			Bad:    Example{Config: oneModel + "litellm_settings:\n  store_model_in_db: true\n"},
+			Good:   Example{Config: oneModel + "general_settings:\n  store_model_in_db: true\n"},
+			Engine: true,
 		},
 		&Rule{
 			ID: "CFG006", Name: "wrong-type", Severity: "error", Priority: 1, Fix: Unsafe,
@@ -142,6 +144,26 @@ func init() {
 			Check:  placeholderValue,
 		},
 		&Rule{
+			ID: "CFG012", Name: "include-not-found", Severity: "error", Priority: 2, Fix: Manual, Engine: true,
+			Title:  "an included file is not there",
+			When:   "a path of include does not exist beside the including file, or includes go round in a circle.",
+			Why:    "a part of the configuration is missing when the proxy starts.",
+			Remedy: "correct the path.",
+			Source: []string{"LiteLLM configuration management guide"},
+			Bad:    Example{Config: "include: [team.yaml]\n" + oneModel},
+			Good:   Example{Config: "include: [models.yaml]\n", Extra: map[string]string{"models.yaml": oneModel}},
+		},
+		&Rule{
+			ID: "CFG013", Name: "deprecated-key", Severity: "info", Priority: 3, Fix: Manual, Engine: true,
+			Title:  "a setting that has been replaced, or does nothing",
+			When:   "a key is deprecated, or accepted without effect.",
+			Why:    "dead configuration misleads the next reader.",
+			Remedy: "write what the message names, or delete the key.",
+			Source: []string{"LiteLLM configuration reference"},
+			Bad:    Example{Config: oneModel + "litellm_settings: {caching: true}\n"},
+			Good:   Example{Config: oneModel + "litellm_settings: {cache: true}\n"},
+		},
+		&Rule{
 			ID: "CFG014", Name: "env-source-unresolved", Severity: "info", Priority: 1, Fix: Manual, Engine: true,
 			Title:  "a source of the environment could not be read",
 			When:   "envFrom names an object that is not among the inputs, or the config refers to variables and no environment is given. Reported once.",
@@ -194,6 +216,29 @@ func init() {
 			Good:   Example{Config: "model_list:\n  - model_name: chat\n    litellm_params: {model: azure/gpt-4o, api_base: os.environ/AZURE_API_BASE, api_version: \"2024-06-01\"}\n"},
 		},
 		&Rule{
+			ID: "CFG020", Name: "include-replaces-section", Severity: "error", Priority: 2, Fix: Manual, Engine: true,
+			Title:  "an included file replaces a section",
+			When:   "the same section stands in two of the files that include joins.",
+			Why:    "the later one replaces the earlier one whole; only lists are joined.",
+			Remedy: "keep each section in one file.",
+			Source: []string{"LiteLLM's include"},
+			Bad:    Example{Config: "include: [models.yaml]\ngeneral_settings: {alerting: [slack]}\n", Extra: map[string]string{"models.yaml": oneModel + "general_settings: {disable_error_logs: true}\n"}},
+			Good:   Example{Config: "include: [models.yaml]\ngeneral_settings: {alerting: [slack]}\n", Extra: map[string]string{"models.yaml": oneModel}},
+			Also:   []string{"LOG007"},
+		},
+		&Rule{
+			ID: "CFG022", Name: "not-in-this-build", Severity: "error", Priority: 1, Fix: Manual, Target: facts.LLMGW,
+			Title:  "something that this build of llmgw does not have",
+			When:   "the target is llmgw, and a provider, a guardrail that is always on, a secret manager or a database login is not supported.",
+			Why:    "a deployment of an unsupported provider is switched off; for the others llmgw refuses to start.",
+			Remedy: "remove it, or keep LiteLLM for this deployment.",
+			Source: []string{"docs/compatibility.md, D16 and D17"},
+			Bad:    Example{Config: oneModel + "general_settings: {key_management_system: aws_kms}\n", Flags: Flags{Target: facts.LLMGW}},
+			Good:   Example{Config: oneModel + "general_settings: {alerting: [slack]}\n", Flags: Flags{Target: facts.LLMGW}},
+			Also:   []string{"LOG007"},
+			Check:  notInThisBuild,
+		},
+		&Rule{
 			ID: "CFG021", Name: "env-name-unknown", Severity: "warning", Priority: 1, Fix: Manual,
 			Title:  "a variable that nothing reads",
 			When:   "a variable whose name begins with LITELLM_, LITELM_, DATABASE_ or REDIS_ is known to nobody, a known name is near, and the config does not refer to it.",
@@ -205,96 +250,6 @@ func init() {
 			Check:  envNameUnknown,
 		},
 	)
-}
-
-// alsoKnown are keys that exist although the key tables may not list them.
-var alsoKnown = map[string]bool{
-	"disable_env_credential_login": true, "sse_keepalive_ping_interval_seconds": true, "enable_drain_endpoint": true,
-	"drain_endpoint_token": true, "enforce_fallback_model_access": true, "include_cost_in_streaming_usage": true,
-	"websearch_interception_params": true, "advisor_interception_params": true, "disable_model_info_refresh": true,
-	"team_metadata_validation_timeout": true, "team_metadata_validation_error_message": true,
-}
-
-var topLevel = []string{
-	"model_list", "litellm_settings", "router_settings", "general_settings", "environment_variables", "credential_list",
-	"guardrails", "mcp_servers", "mcp_tools", "vector_store_registry", "callback_settings", "assistant_settings",
-	"files_settings", "finetune_settings", "default_vertex_config", "include", "prompts", "policies",
-	"policy_attachments", "search_tools", "worker_registry", "agent_list", "llmgw",
-}
-
-func unknownTopLevelKey(u *Unit) []Hit {
-	if u.Config == nil {
-		return nil
-	}
-	var out []Hit
-	for _, n := range u.Config.Root.Items() {
-		if _, ok := litellm.LookupKey(litellm.SectionTop, n.Key); ok || slices.Contains(topLevel, n.Key) {
-			continue
-		}
-		h := hitf(n.Where(), n.Key, sevWarn, "nothing reads the top-level key %q", n.Key)
-		near := ""
-		for _, known := range topLevel {
-			if distance(n.Key, known) <= 2 {
-				near = known
-			}
-		}
-		if owners := settingsOwners(n.Key); near == "" && len(owners) > 0 {
-			h.Message += fmt.Sprintf("; it belongs under %s", quoteList(owners))
-			h.Fix = fmt.Sprintf("move it under %s.", owners[0])
-		} else if near != "" {
-			h.Message += fmt.Sprintf("; did you mean %s?", near)
-			h.Fix = fmt.Sprintf("rename it to %s.", near)
-		}
-		out = append(out, h)
-	}
-	return out
-}
-
-// settingsOwners are the settings sections in which a key is at home.
-func settingsOwners(name string) []string {
-	return slices.DeleteFunc(litellm.OwnerOf(name), func(s string) bool { return !slices.Contains(sections, s) })
-}
-
-func unknownKey(u *Unit) []Hit {
-	var out []Hit
-	for _, section := range sections {
-		for _, n := range u.Section(section).Items() {
-			if _, ok := litellm.LookupKey(section, n.Key); ok || alsoKnown[n.Key] || len(settingsOwners(n.Key)) > 0 {
-				continue
-			}
-			h := hitf(n.Where(), n.Path(), sevInfo, "%s is not known to this version of llmgw", n.Path())
-			if near, ok := litellm.Nearest(section, n.Key); ok {
-				h.Severity = sevWarn
-				h.Message = fmt.Sprintf("nothing reads %s; did you mean %s?", n.Path(), near)
-				h.Fix = fmt.Sprintf("rename it to %s.", near)
-			} else {
-				h.Why = "if LiteLLM does not know it either, it has no effect."
-				h.Fix = "check the name against the LiteLLM release you run, or delete it."
-			}
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-func misplacedKey(u *Unit) []Hit {
-	var out []Hit
-	for _, section := range sections {
-		for _, n := range u.Section(section).Items() {
-			owners := settingsOwners(n.Key)
-			if _, ok := litellm.LookupKey(section, n.Key); ok || alsoKnown[n.Key] || len(owners) == 0 || slices.Contains(owners, section) {
-				continue
-			}
-			sev := sevWarn
-			if slices.Contains(owners, "general_settings") {
-				sev = sevError
-			}
-			h := hitf(n.Where(), n.Path(), sev, "%s has no effect in %s; it belongs under %s", n.Key, section, quoteList(owners))
-			h.Fix = fmt.Sprintf("move it to %s.%s.", owners[0], n.Key)
-			out = append(out, h)
-		}
-	}
-	return out
 }
 
 func wrongType(u *Unit) []Hit {
@@ -314,7 +269,7 @@ func wrongType(u *Unit) []Hit {
 				if _, ok := n.Int(); !ok {
 					want = "a whole number"
 				}
-			case litellm.Float:
+			case litellm.Float, litellm.Sec:
 				if _, ok := n.Number(); !ok {
 					want = "a number"
 				}
@@ -336,12 +291,28 @@ func wrongType(u *Unit) []Hit {
 			}
 			h := hitf(entrySpan(n), n.Path(), sevError, "%s must be %s, not %s", n.Path(), want, n.Kind)
 			h.Fix = "write " + want + "."
-			if text, _ := n.Scalar(); key.Type == litellm.Int || key.Type == litellm.Float {
+			if text, _ := n.Scalar(); key.Type == litellm.Int || key.Type == litellm.Float || key.Type == litellm.Sec {
 				if s, ok := inSeconds(text); ok {
 					h.Fix = fmt.Sprintf("write seconds: %s: %s.", n.Key, s)
 				}
 			}
 			out = append(out, h)
+		}
+	}
+	return append(out, u.refusals("CFG006")...)
+}
+
+// refusals are the reasons not to start that the gateway itself would give,
+// under one id of the catalogue.
+func (u *Unit) refusals(id string) []Hit {
+	if u.Config == nil || u.Tree == nil {
+		return nil
+	}
+	var out []Hit
+	for _, f := range startcheck.Check(u.Tree, startcheck.Facts{Host: "127.0.0.1"}) {
+		if f.ID == id && f.Pos.Line > 0 {
+			f.ID, f.Name = "", ""
+			out = append(out, Hit{Finding: f})
 		}
 	}
 	return out
@@ -475,6 +446,22 @@ func incompleteEntry(u *Unit) []Hit {
 			pos := n.Pos
 			pos.Offset, pos.End = 0, 0
 			out = append(out, hitf(pos, n.Path(), sevError, "model_list[%d] lacks %s", i, quoteList(missing)))
+		}
+	}
+	return out
+}
+
+func notInThisBuild(u *Unit) []Hit {
+	out := u.refusals("CFG022")
+	for m := range u.models() {
+		v := u.Resolve(m.Params.Get("model"))
+		if v.State != Known || v.Ref != "" {
+			continue
+		}
+		prefix, _, found := strings.Cut(v.Text, "/")
+		if p, ok := catalog.LookupProvider(prefix); found && ok && !p.Supported() {
+			where := fmt.Sprintf("model_list[%d] %q", m.Index, m.Name)
+			out = append(out, hitf(u.spanOf(v), v.Path, sevError, "%s", catalog.NotSupported(where, prefix)))
 		}
 	}
 	return out

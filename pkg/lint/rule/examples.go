@@ -1,6 +1,10 @@
 package rule
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Values for examples that must not be weak themselves.
 const (
@@ -164,6 +168,7 @@ func (e Example) Files() map[string]string {
 	if e.Env != "" {
 		out["litellm.env"] = e.Env
 	}
+	maps.Copy(out, e.Extra)
 	text := e.Manifest
 	if e.onBase {
 		text = baseManifest
@@ -195,6 +200,9 @@ func (e Example) Text() string {
 	var parts []string
 	if e.Config != "" {
 		parts = append(parts, strings.TrimRight(e.Config, "\n"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Extra)) {
+		parts = append(parts, "# "+name+"\n"+strings.TrimRight(e.Extra[name], "\n"))
 	}
 	if e.Env != "" {
 		parts = append(parts, "# litellm.env\n"+strings.TrimRight(e.Env, "\n"))

@@ -39,9 +39,10 @@ type Hit struct {
 
 // Example is a small input on which a rule speaks, or does not.
 type Example struct {
-	Config   string // config.yaml
-	Env      string // litellm.env
-	Manifest string // k8s.yaml
+	Config   string            // config.yaml
+	Env      string            // litellm.env
+	Manifest string            // k8s.yaml
+	Extra    map[string]string // further files
 	Flags    Flags
 	Show     string // what the rule's page shows instead of the files
 
@@ -205,6 +206,7 @@ var subsumes = map[string][]string{
 	"K8S015": {"K8S014"},
 	"RTE002": {"RTE001", "RTE003"},
 	"DB009":  {"DB010", "DB011"},
+	"SEC031": {"CFG022"},
 }
 
 // Subsume drops hits that another hit at the same place says better.

@@ -756,13 +756,16 @@ func vulnerable(u *Unit) []Hit {
 	var ids []string
 	h := Hit{}
 	for _, a := range litellm.Advisories(u.Version.String()) {
-		if a.Severity != "error" {
-			continue
+		if a.Severity != "error" || strings.HasPrefix(a.ID, "compromised") {
+			continue // SEC023 speaks of those
+		}
+		if a.ID == "CVE-2026-35030" && u.Config != nil && !u.On("general_settings.enable_jwt_auth") {
+			continue // concerns JWT authentication only
 		}
 		ids = append(ids, a.ID)
 		h.Detail = append(h.Detail, a.ID+": "+a.Summary)
-		if a.Before != "" {
-			h.Fix = "upgrade LiteLLM to " + a.Before + " or newer."
+		if a.Fix != "" {
+			h.Fix = a.Fix + "."
 		}
 	}
 	if len(ids) == 0 {

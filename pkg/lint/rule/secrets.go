@@ -9,10 +9,13 @@ import (
 	"github.com/llmgw/llmgw/internal/litellm"
 )
 
-// Span is a stretch of bytes of a file.
+// Span is a stretch of bytes of a file that holds a secret. A Public one holds
+// what looks like a secret and is in every tutorial: Text.
 type Span struct {
 	File     string
 	From, To int
+	Public   bool
+	Text     string
 }
 
 // Secrets are the places of the inputs where a secret stands, so that no
@@ -20,8 +23,11 @@ type Span struct {
 func (m *Model) Secrets() []Span {
 	var out []Span
 	add := func(p finding.Position, value string) {
-		if p.End > p.Offset && !litellm.WellKnownKey(value) {
-			out = append(out, Span{p.File, p.Offset, p.End})
+		switch {
+		case litellm.WellKnownKey(value):
+			out = append(out, Span{File: p.File, Public: true, Text: value})
+		case p.End > p.Offset:
+			out = append(out, Span{File: p.File, From: p.Offset, To: p.End})
 		}
 	}
 	for _, c := range m.Configs {

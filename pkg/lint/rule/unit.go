@@ -37,6 +37,8 @@ type Config struct {
 	Dir    string           // where relative includes start
 	Object *manifest.Object // the ConfigMap that carries it, or nil
 	Key    string           // its key in the ConfigMap
+	Exact  bool             // positions are those of File; else all are At
+	At     finding.Position
 }
 
 // Line1 is the position of process-wide absences.
