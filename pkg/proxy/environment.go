@@ -37,10 +37,16 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 		}
 		return f
 	}
-	c.Upstream.IdleTimeout = time.Duration(number("AIOHTTP_KEEPALIVE_TIMEOUT") * float64(time.Second))
+	seconds := func(name string) time.Duration { return time.Duration(number(name) * float64(time.Second)) }
+	c.Router.InitialDelay, c.Router.MaxDelay = seconds("INITIAL_RETRY_DELAY"), seconds("MAX_RETRY_DELAY")
+	if getenv("JITTER") != "" {
+		jitter := number("JITTER")
+		c.Router.Jitter = &jitter
+	}
+	c.Upstream.IdleTimeout = seconds("AIOHTTP_KEEPALIVE_TIMEOUT")
 	c.Upstream.MaxIdle = int(number("AIOHTTP_CONNECTOR_LIMIT"))
 	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))
-	c.API.MaxStreamDuration = time.Duration(number("LITELLM_MAX_STREAMING_DURATION_SECONDS") * float64(time.Second))
+	c.API.MaxStreamDuration = seconds("LITELLM_MAX_STREAMING_DURATION_SECONDS")
 	return remarks
 }
 

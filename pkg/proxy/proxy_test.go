@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +17,11 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/provider/openai"
-	"github.com/llmgw/llmgw/pkg/proxy/server"
 )
 
 const testKey = "sk-test-master-key"
+
+var masterKey = redact.New(testKey)
 
 // deployment is an OpenAI-format deployment called fast at base.
 func deployment(t testing.TB, id, base string) *call.Deployment {
@@ -56,6 +56,7 @@ func gateway(t testing.TB, c Config) (*Proxy, string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
+	files := descriptors(t)
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		cancel()
@@ -67,11 +68,28 @@ func gateway(t testing.TB, c Config) (*Proxy, string) {
 		case <-time.After(10 * time.Second):
 			t.Error("the gateway does not end")
 		}
+		// Connections close on goroutines of their own.
+		for deadline := time.Now().Add(5 * time.Second); descriptors(t) > files && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if now := descriptors(t); now > files {
+			t.Errorf("%d descriptors are open, %d were before", now, files)
+		}
 		if tt, ok := t.(*testing.T); ok {
 			goleak.VerifyNone(tt, goleak.IgnoreCurrent())
 		}
 	})
 	return p, "http://" + p.Addr().String()
+}
+
+// descriptors counts the open files of the process, where the system tells.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(list)
 }
 
 // upstreamFunc runs an upstream for a test and returns its base URL.
@@ -183,9 +201,3 @@ func TestStreamRestampsEventsAndKeepsUsageFromAClientThatDidNotAsk(t *testing.T)
 		t.Errorf("recorded %+v", c)
 	}
 }
-
-var (
-	_ = bytes.NewReader
-	_ = net.Listen
-	_ = server.Options{}
-)

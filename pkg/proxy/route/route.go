@@ -22,10 +22,10 @@ const (
 	DefaultCooldown     = 5 * time.Second
 	defaultAllowedFails = 3
 
-	initialDelay  = 500 * time.Millisecond
-	maxDelay      = 8 * time.Second
-	jitterShare   = 0.75
-	maxRetryAfter = 60 * time.Second
+	defaultInitialDelay = 500 * time.Millisecond
+	defaultMaxDelay     = 8 * time.Second
+	defaultJitter       = 0.75
+	maxRetryAfter       = 60 * time.Second
 )
 
 // Options are the router's settings. A nil pointer and the zero value stand for
@@ -35,6 +35,10 @@ type Options struct {
 	NumRetries *int
 	// RetryAfter is the least delay before a retry that has to wait.
 	RetryAfter time.Duration
+	// InitialDelay doubles with every retry up to MaxDelay; 0 means 0.5 s and
+	// 8 s. Up to Jitter seconds are added; nil means 0.75.
+	InitialDelay, MaxDelay time.Duration
+	Jitter                 *float64
 	// Timeout bounds one attempt; 0 means 600 s.
 	Timeout time.Duration
 	// StreamTimeout bounds first byte and gaps of streams; 0 means Timeout.

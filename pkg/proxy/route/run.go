@@ -175,12 +175,13 @@ func (r *run) wait(ctx context.Context, g *group, order int, err *call.Error, re
 			return ctx.Err() == nil
 		}
 	}
-	jitter := time.Duration(jitterShare * rand.Float64() * float64(time.Second)) //nolint:gosec // spreads load, no secret
-	delay := min(max(initialDelay<<min(retried, 10), r.s.o.RetryAfter), maxDelay) + jitter
+	o := &r.s.o
+	jitter := time.Duration(*o.Jitter * rand.Float64() * float64(time.Second)) //nolint:gosec // spreads load, no secret
+	delay := min(max(o.InitialDelay<<min(retried, 10), o.RetryAfter), o.MaxDelay) + jitter
 	if err.RetryAfter > 0 && err.RetryAfter <= maxRetryAfter {
 		delay = err.RetryAfter + jitter
 	}
-	return r.s.o.sleep(ctx, delay) == nil && !r.gone()
+	return o.sleep(ctx, delay) == nil && !r.gone()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

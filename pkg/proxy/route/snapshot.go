@@ -65,6 +65,16 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 	if o.CooldownTime <= 0 {
 		o.CooldownTime = DefaultCooldown
 	}
+	if o.InitialDelay <= 0 {
+		o.InitialDelay = defaultInitialDelay
+	}
+	if o.MaxDelay <= 0 {
+		o.MaxDelay = defaultMaxDelay
+	}
+	if o.Jitter == nil {
+		jitter := defaultJitter
+		o.Jitter = &jitter
+	}
 	if o.Strategy == nil {
 		o.Strategy = SimpleShuffle{}
 	}
