@@ -11,6 +11,8 @@
 // costs nothing at start-up.
 package litellm
 
+//go:generate go test . -run Generated -update
+
 // Compat is the LiteLLM release whose names, versions and answers llmgw takes
 // over. All tables of this package were checked against that release (see
 // tools/vocab); raising it is a commit of its own.
