@@ -38,6 +38,9 @@ Delays are distributions: 50ms, uniform:10ms..30ms, exp:20ms,
 lognormal:60ms,0.3 (median, sigma), pareto:5ms,1.5 (minimum, alpha) or
 trace:FILE with one duration a line. The default is no delay at all.
 
+The model name can ask for a delay too: "mock/itl-20ms", "mock/ttft-1s",
+"mock/latency-50ms".
+
 Faults strike a share of the requests (--error 429=1% --error cut=0.5%) or every
 request for the model "mock/KIND". KIND is one of:
   ` + strings.Join(mock.FaultNames(), ", ") + `

@@ -344,7 +344,7 @@ func (w *watcher) resources(rep *Report, total *Metrics) {
 		return
 	}
 	res := &Resources{
-		PIDs: w.r.plan.PIDs, CPUSeconds: (w.end.cpu - w.begin.cpu).Seconds(), RSSBegin: w.begin.rss, RSSEnd: w.end.rss,
+		PIDs: w.r.plan.PIDs, CPUSeconds: w.end.since(w.begin).Seconds(), RSSBegin: w.begin.rss, RSSEnd: w.end.rss,
 		RSSPeak: w.end.peak, FDs: w.end.fds, Threads: w.end.threads, RSSMax: max(w.begin.rss, w.end.rss),
 	}
 	for _, s := range w.seconds {

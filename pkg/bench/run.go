@@ -392,7 +392,7 @@ func (w *watcher) snapshot(now time.Duration, warming, draining bool) Snapshot {
 	}
 	if len(w.samplers) > 0 && m.Completed > 0 && !draining {
 		u := w.sample()
-		s.CPUPerRequest = float64((u.cpu - w.begin.cpu).Microseconds()) / float64(m.Completed+m.ErrorCount())
+		s.CPUPerRequest = float64(u.since(w.begin).Microseconds()) / float64(m.Completed+m.ErrorCount())
 		s.RSS = u.rss
 	}
 	return s

@@ -51,12 +51,17 @@ func (s *sampler) read() (usage, error) {
 			continue // a child that ended meanwhile
 		}
 		u.add(one)
-		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pids[i]))
 		if err != nil {
 			continue
 		}
 		for _, t := range tasks {
-			b, err := os.ReadFile(t)
+			if b, err := os.ReadFile(t + "/schedstat"); err == nil {
+				ns, _, _ := strings.Cut(string(b), " ")
+				n, _ := strconv.ParseInt(ns, 10, 64)
+				u.exact += time.Duration(n)
+			}
+			b, err := os.ReadFile(t + "/children")
 			if err != nil {
 				continue
 			}

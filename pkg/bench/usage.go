@@ -8,7 +8,8 @@ import (
 
 // usage is what processes of the target have used so far, and hold now.
 type usage struct {
-	cpu       time.Duration
+	cpu       time.Duration // in ticks of 10 ms on Linux
+	exact     time.Duration // to the nanosecond, without threads that ended; 0 when unknown
 	rss, peak int64
 	fds       int
 	threads   int
@@ -16,10 +17,21 @@ type usage struct {
 
 func (u *usage) add(o usage) {
 	u.cpu += o.cpu
+	u.exact += o.exact
 	u.rss += o.rss
 	u.peak += o.peak
 	u.fds += o.fds
 	u.threads += o.threads
+}
+
+// since is the CPU time used between two readings: the exact one where the
+// coarse one confirms it, which it does unless a thread has ended.
+func (u usage) since(from usage) time.Duration {
+	coarse, exact := u.cpu-from.cpu, u.exact-from.exact
+	if from.exact > 0 && (coarse-exact).Abs() <= 40*time.Millisecond {
+		return exact
+	}
+	return coarse
 }
 
 // ownReading is what the generator itself has used.

@@ -21,6 +21,9 @@ type exchange struct {
 	bodyLen int
 	nonce   string
 	fault   FaultKind
+	latency Dist
+	ttft    Dist
+	itl     Dist
 	rng     *rand.Rand
 	vars    vars
 	draws   uint64
@@ -47,6 +50,7 @@ func (c *exchange) run() {
 	if c.peek.model == nil {
 		c.peek.model = defaultModel
 	}
+	c.latency, c.ttft, c.itl = c.m.opt.Latency, c.m.opt.TTFT, c.m.opt.ITL
 	c.vars = vars{id: mix(c.m.opt.Seed ^ mix(c.n)), nonce: c.nonce, prompt: (c.bodyLen + 3) / 4}
 	if c.route != routeEmbeddings {
 		c.vars.completion = c.m.opt.Chunks
@@ -69,7 +73,7 @@ func (c *exchange) run() {
 		c.stream()
 		return
 	}
-	if !c.wait(&c.m.opt.Latency) {
+	if !c.wait(&c.latency) {
 		return
 	}
 	buf := bodies.Get().(*[]byte)
@@ -212,7 +216,7 @@ var (
 // stream sends an answer event by event.
 func (c *exchange) stream() {
 	st := &c.m.stats
-	if !c.wait(&c.m.opt.TTFT) {
+	if !c.wait(&c.ttft) {
 		return
 	}
 	st.started.Add(1)
@@ -265,8 +269,8 @@ func (c *exchange) streamChunks(e *emitter) bool {
 	}
 	next := time.Now()
 	for i := range v.completion {
-		if i > 0 && !c.m.opt.ITL.Zero() {
-			next = next.Add(c.draw(&c.m.opt.ITL))
+		if i > 0 && !c.itl.Zero() {
+			next = next.Add(c.draw(&c.itl))
 			if !e.send() || !c.sleep(next) {
 				return false
 			}

@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"sort"
@@ -112,16 +113,45 @@ func (k FaultKind) status() int {
 	return 0
 }
 
+// profile applies what the model name asks for: "mock/KIND" selects a fault,
+// "mock/latency-D", "mock/ttft-D" and "mock/itl-D" a fixed delay for this
+// request. What follows a further slash is only a name.
+func (c *exchange) profile() FaultKind {
+	name, ok := bytes.CutPrefix(c.peek.model, []byte(`"mock/`))
+	if !ok {
+		return faultNone
+	}
+	name = name[:len(name)-1]
+	if i := bytes.IndexByte(name, '/'); i >= 0 {
+		name = name[:i]
+	}
+	if k, ok := faultByName[string(name)]; ok {
+		return k
+	}
+	what, delay, ok := strings.Cut(string(name), "-")
+	if !ok {
+		return faultNone
+	}
+	d, err := parseDelay(delay)
+	if err != nil {
+		return faultNone
+	}
+	switch what {
+	case "latency":
+		c.latency = Fixed(d)
+	case "ttft":
+		c.ttft = Fixed(d)
+	case "itl":
+		c.itl = Fixed(d)
+	}
+	return faultNone
+}
+
 // pickFault decides for one request: the model name first, then the shares,
 // which add up; beyond 100% the later ones never come.
 func (c *exchange) pickFault() FaultKind {
-	if name, ok := strings.CutPrefix(string(c.peek.model), `"mock/`); ok {
-		if k, ok := faultByName[strings.TrimSuffix(name, `"`)]; ok {
-			return k
-		}
-	}
-	if len(c.m.opt.Faults) == 0 {
-		return faultNone
+	if k := c.profile(); k != faultNone || len(c.m.opt.Faults) == 0 {
+		return k
 	}
 	draw := c.rand().Float64()
 	for _, f := range c.m.opt.Faults {

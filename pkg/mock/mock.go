@@ -49,7 +49,8 @@ type Options struct {
 	Coalesce int
 
 	// Models are listed by GET /v1/models; empty means "mock". Any model name is
-	// answered. A name "mock/KIND" selects the fault KIND for that request.
+	// answered. A name "mock/KIND" selects the fault KIND for that request, and
+	// "mock/itl-20ms" (or ttft-, latency-) a delay; both may end in "/anything".
 	Models []string
 
 	// Faults share the requests that name no fault themselves.

@@ -491,3 +491,26 @@ func BenchmarkChat(b *testing.B) {
 		})
 	}
 }
+
+func TestModelNamesSelectDelays(t *testing.T) {
+	for _, tc := range []struct {
+		model string
+		want  time.Duration
+	}{{"mock/itl-20ms", 40 * time.Millisecond}, {"mock/itl-20ms/any", 40 * time.Millisecond}, {"mock/ttft-3s", 3 * time.Second}, {"mock/itl-soon", 0}, {"mock/", 0}} {
+		var last, first time.Time
+		m := New(Options{Chunks: 3, Sleep: func(_ <-chan struct{}, until time.Time) bool {
+			last = until
+			return true
+		}})
+		first = time.Now()
+		w := httptest.NewRecorder()
+		m.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(`{"stream":true,"model":"`+tc.model+`"}`)))
+		got := time.Duration(0)
+		if !last.IsZero() {
+			got = last.Sub(first)
+		}
+		if got < tc.want || got > tc.want+time.Second {
+			t.Errorf("%s: the last wait ends after %v, want %v", tc.model, got, tc.want)
+		}
+	}
+}

@@ -65,8 +65,8 @@ func (c *exchange) streamResponses(e *emitter) bool {
 	var text strings.Builder
 	next := time.Now()
 	for i, chunk := range chunks {
-		if i > 0 && !c.m.opt.ITL.Zero() {
-			next = next.Add(c.draw(&c.m.opt.ITL))
+		if i > 0 && !c.itl.Zero() {
+			next = next.Add(c.draw(&c.itl))
 			if !e.send() || !c.sleep(next) {
 				return false
 			}
