@@ -1,6 +1,9 @@
 package litellm
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -311,4 +314,41 @@ func FuzzNamesNeverPanic(f *testing.F) {
 			t.Errorf("version %q differs from itself", name)
 		}
 	})
+}
+
+// data/checked.txt is written by tools/vocab/check.py when the tables and the
+// installed package agree.
+func TestTheTablesWereCheckedAgainstTheEmulatedRelease(t *testing.T) {
+	checked, err := os.ReadFile("data/checked.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range Keys() {
+		section := k.Section
+		if section == SectionTop {
+			section = "-"
+		}
+		names = append(names, section+"."+k.Name)
+	}
+	for _, f := range Flags() {
+		names = append(names, "--"+f.Name)
+	}
+	for _, v := range Env() {
+		names = append(names, "$"+v.Name)
+	}
+	providers, err := os.ReadFile("../catalog/data/providers.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(providers)) {
+		if name, _, ok := strings.Cut(line, "\t"); ok && line[0] != '#' && name != "name" {
+			names = append(names, name+"/")
+		}
+	}
+	slices.Sort(names)
+	want := fmt.Sprintf("%s %d %x\n", Compat, len(names), sha256.Sum256([]byte(strings.Join(names, "\n"))))
+	if string(checked) != want {
+		t.Errorf("release or names changed since the last check: run python3 tools/vocab/check.py\nchecked %snow     %s", checked, want)
+	}
 }

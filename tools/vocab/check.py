@@ -5,6 +5,9 @@
     python3 tools/vocab/check.py --here     # compare with the LiteLLM of this interpreter
     python3 tools/vocab/check.py --add      # also append what is missing to the tables
 
+When they agree it writes internal/litellm/data/checked.txt; a Go test fails when
+a name is added or removed without a new check.
+
 It reads names and types only: fields of pydantic models, parameters of
 constructors, options of the command line, names looked up in the environment
 or in a settings mapping. It never reads or prints the package's texts.
@@ -16,6 +19,7 @@ Exit codes: 0 tables and package agree, or differ only as allow.txt says;
 import argparse
 import ast
 import csv
+import hashlib
 import inspect
 import io
 import os
@@ -368,6 +372,8 @@ def main():
     for rule in rules:
         if not rule[4]:
             print(f"allow.txt:{rule[3]}: this line excuses nothing", file=sys.stderr)
+    if not bad:
+        stamp(release)
     if args.add:
         append(os.path.join(DATA, "keys.tsv"), add_keys, 0)
         append(os.path.join(DATA, "env.tsv"), add_env, 1)
@@ -375,6 +381,17 @@ def main():
     total = sum(len(s) for s in sections.values())
     print(f"litellm {release}: {total} keys, {len(flags)} flags, {len(env)} variables, {len(providers)} providers compared; {len(bad)} differences")
     return 1 if bad else 0
+
+
+def stamp(release):
+    """Write down which names were checked, so that a Go test can tell when they change."""
+    names = [f"{r['section']}.{r['name']}" for r in rows(os.path.join(DATA, "keys.tsv"))]
+    names += ["--" + r["name"] for r in rows(os.path.join(DATA, "flags.tsv"))]
+    names += ["$" + r["name"] for r in rows(os.path.join(DATA, "env.tsv"))]
+    names += [r["name"] + "/" for r in rows(PROVIDERS)]
+    digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+    with open(os.path.join(DATA, "checked.txt"), "w", encoding="utf-8") as f:
+        f.write(f"{release} {len(names)} {digest}\n")
 
 
 def append(path, new, column):
