@@ -1,0 +1,72 @@
+// Command fetch downloads what some tests compare with and what may not be
+// part of the repository: LiteLLM's migrations and Prisma's schema engine. It
+// uses pip and npm as they are set up, and writes into the tests' cache folder
+// (LLMGW_TEST_CACHE, else llmgw-test in the user's cache folder).
+//
+//	go run ./internal/testenv/fetch            # everything
+//	go run ./internal/testenv/fetch extras     # LiteLLM's migrations
+//	go run ./internal/testenv/fetch prisma     # Prisma's engine, needs npm
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Pinned, so that a test means the same tomorrow.
+var (
+	extras = "litellm-proxy-extras==0.4.110"
+	prisma = []string{
+		"@prisma/schema-engine-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7",
+		"@prisma/adapter-pg@6.19.3",
+		"@prisma/driver-adapter-utils@6.19.3",
+	}
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "fetch:", err)
+		os.Exit(1)
+	}
+}
+
+func run(what []string) error {
+	if len(what) == 0 {
+		what = []string{"extras", "prisma"}
+	}
+	cache := os.Getenv("LLMGW_TEST_CACHE")
+	if cache == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		cache = filepath.Join(base, "llmgw-test")
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	for _, w := range what {
+		var cmd *exec.Cmd
+		switch w {
+		case "extras":
+			cmd = exec.Command("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", cache, extras)
+		case "prisma":
+			dir := filepath.Join(cache, "prisma")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+			// The install scripts would fetch native engines from elsewhere.
+			cmd = exec.Command("npm", append([]string{"install", "--prefix", dir, "--ignore-scripts", "--no-audit", "--no-fund", "--silent"}, prisma...)...)
+		default:
+			return fmt.Errorf("%s: say extras or prisma", w)
+		}
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("fetching %s: %w", w, err)
+		}
+	}
+	fmt.Println(cache)
+	return nil
+}
