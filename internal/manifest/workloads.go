@@ -102,6 +102,9 @@ func (r *reader) environment(c *Container, n *config.Node, set objectSet, namesp
 			continue
 		}
 		v := EnvVar{Name: name, Known: true, From: "value", Pos: firstPos(e.Get("name"), e)}
+		if n := e.Get("name"); n.Pos.Line == v.Pos.Line && n.Pos.End > v.Pos.End {
+			v.Pos.End = n.Pos.End
+		}
 		v.ValPos = v.Pos
 		if from := e.Get("valueFrom"); from != nil {
 			v.Known, v.ValPos = false, firstPos(from)

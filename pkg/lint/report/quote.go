@@ -162,18 +162,12 @@ func (q *quoter) secretAt(file string, i int) (rule.Span, bool) {
 // redacted masks what looks like a secret although no key announced it. The
 // keys of the tutorials stay: they are what the finding is about.
 func (q *quoter) redacted(file, line string) string {
-	var kept []string
 	for _, word := range q.public[file] {
-		for strings.Contains(line, word) {
-			line = strings.Replace(line, word, strings.Repeat("\x01", len(word)), 1)
-			kept = append(kept, word)
+		if before, after, ok := strings.Cut(line, word); ok {
+			return q.redacted(file, before) + word + q.redacted(file, after)
 		}
 	}
-	line = redact.Text(line)
-	for _, word := range kept {
-		line = strings.Replace(line, strings.Repeat("\x01", len(word)), word, 1)
-	}
-	return line
+	return redact.Text(line)
 }
 
 // maskText keeps the quotes of a scalar and, of a long secret, four

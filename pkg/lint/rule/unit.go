@@ -173,7 +173,7 @@ func (u *Unit) environment() {
 		closed = true
 		for _, v := range u.Container.Env {
 			pos := v.Pos
-			if !v.ValPos.IsZero() {
+			if v.ValPos.Line == pos.Line && v.ValPos.End > 0 {
 				pos.Offset, pos.End = v.ValPos.Offset, v.ValPos.End
 			}
 			set(config.Var{Name: v.Name, Value: v.Value, Known: v.Known, Source: "container env", Pos: pos})
