@@ -149,6 +149,34 @@ func TestFromReadsThePoolLimitOfTheURL(t *testing.T) {
 	}
 }
 
+func TestFallbacksOfAGroup(t *testing.T) {
+	t.Parallel()
+	models := "model_list:\n- {model_name: a, litellm_params: {model: openai/a}}\n- {model_name: b, litellm_params: {model: openai/b}}\n"
+	cases := []struct{ name, settings, a, b string }{
+		{"by name", "litellm_settings: {fallbacks: [{a: [b, c]}]}", "b c", ""},
+		{"the router's list wins", "litellm_settings: {fallbacks: [{a: [x]}]}\nrouter_settings: {fallbacks: [{a: [b]}]}", "b", ""},
+		{"a star for the others", "router_settings: {fallbacks: [{'*': [b, c]}, {a: [c]}]}", "c", "c"},
+		{"default_fallbacks", "litellm_settings: {default_fallbacks: [b]}", "b", ""},
+		{"one name instead of a list", "litellm_settings: {fallbacks: [{a: b}]}", "b", ""},
+		{"the first entry counts", "litellm_settings: {fallbacks: [{a: [b]}, {a: [c]}]}", "b", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := From(Flags{}, load(t, models+c.settings+"\n"), nil).Groups
+			if got := strings.Join(g[0].Fallbacks, " "); got != c.a {
+				t.Errorf("a falls back to %q, want %q", got, c.a)
+			}
+			if got := strings.Join(g[1].Fallbacks, " "); got != c.b {
+				t.Errorf("b falls back to %q, want %q", got, c.b)
+			}
+			if len(g[0].Fallbacks) > 0 && g[0].FallbackPos.Line == 0 {
+				t.Error("the fallbacks have no position")
+			}
+		})
+	}
+}
+
 func TestFromReadsTheBalancer(t *testing.T) {
 	t.Parallel()
 	base := manifests1 + `---

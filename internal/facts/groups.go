@@ -52,32 +52,57 @@ func groups(tree *config.Tree) []ChainGroup {
 	}
 	// The router's own list wins over the one that crosses over from
 	// litellm_settings, as in the launcher.
-	for _, section := range []string{"router_settings", "litellm_settings"} {
-		if node := tree.Get(section + ".fallbacks"); node.Len() > 0 {
-			addFallbacks(list, index, node)
-			break
+	for _, key := range []string{"fallbacks", "default_fallbacks"} {
+		for _, section := range []string{"router_settings", "litellm_settings"} {
+			if node := tree.Get(section + "." + key); node.Len() > 0 {
+				addFallbacks(list, index, node)
+				break
+			}
 		}
 	}
 	return list
 }
 
+// addFallbacks gives groups their chains: an entry under its own name first,
+// then, for groups that have none, the entry under "*". A plain list of names
+// is such an entry too.
 func addFallbacks(list []ChainGroup, index map[string]int, node *config.Node) {
+	var all []*config.Node // targets of "*"
+	allPos := node.Where()
 	for _, entry := range node.Items() {
+		if entry.IsScalar() {
+			all = append(all, entry)
+			continue
+		}
 		for _, chain := range entry.Items() {
-			i, ok := index[chain.Key]
-			if !ok || list[i].Fallbacks != nil {
-				continue
-			}
-			list[i].FallbackPos = chain.Where()
 			targets := chain.Items()
 			if chain.IsScalar() {
 				targets = []*config.Node{chain}
 			}
-			for _, t := range targets {
-				if name, ok := t.Scalar(); ok && name != chain.Key {
-					list[i].Fallbacks = append(list[i].Fallbacks, name)
-				}
+			if chain.Key == "*" {
+				all, allPos = targets, chain.Where()
+				continue
 			}
+			if i, ok := index[chain.Key]; ok {
+				list[i].addFallbacks(targets, chain.Where())
+			}
+		}
+	}
+	for i := range list {
+		list[i].addFallbacks(all, allPos)
+	}
+}
+
+// addFallbacks sets the chain of a group that has none yet. A group is never
+// its own fallback.
+func (g *ChainGroup) addFallbacks(targets []*config.Node, pos finding.Position) {
+	if g.Fallbacks != nil {
+		return
+	}
+	for _, t := range targets {
+		if name, ok := t.Scalar(); ok && name != g.Name {
+			g.Fallbacks = append(g.Fallbacks, name)
+			g.FallbackPos = pos
 		}
 	}
 }

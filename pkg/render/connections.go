@@ -38,6 +38,10 @@ func (p *plan) connections() {
 		p.note(finding.Error, "E-DB-LIMIT", node.Where(), "database_connection_pool_limit is not a positive whole number")
 		return
 	}
+	if node := p.key(limitPath); node.IsScalar() && reference(node) != "" && !stated.IsSet() && p.o.Ceiling.Kind != facts.NoCeiling {
+		p.note(finding.Error, "E-DB-LIMIT", node.Where(), "database_connection_pool_limit is a reference that is not known here (pass --pool-limit)")
+		return
+	}
 	if c := p.o.Ceiling; c.Kind != facts.NoCeiling && (c.N.Value < 1 || c.N.Value > 1<<20) {
 		p.fail("E-DB-BUDGET", "%s %d: use 1 or more", c.N.Text, c.N.Value)
 		return

@@ -281,6 +281,8 @@ func TestBadCombinations(t *testing.T) {
 		{"an hour and more", small, render.Options{RequestTimeout: facts.NewSeconds(7200, "--request-timeout", finding.Position{})}, []string{"K-GRACE-LONG"}},
 		{"no timeout", "general_settings: {master_key: os.environ/K}\n", render.Options{}, []string{"K-TIMEOUT-DEFAULT"}},
 		{"a limit that is text", "general_settings: {database_connection_pool_limit: ten}\nlitellm_settings: {request_timeout: 600}", render.Options{}, []string{"E-DB-LIMIT"}},
+		{"a limit that nobody knows here", "general_settings: {database_connection_pool_limit: os.environ/POOL}\nlitellm_settings: {request_timeout: 600}", render.Options{Ceiling: budget(100)}, []string{"E-DB-LIMIT"}},
+		{"a value that would be a second key", small, render.Options{Overrides: render.Overrides{JSON: []string{`config.path="/etc/x\nevil: true"`}}}, []string{"E-VALUES"}},
 		{"a limit of zero", small, render.Options{PoolLimit: num(0, "--pool-limit")}, []string{"E-DB-LIMIT"}},
 		{"a budget of zero", small, render.Options{Ceiling: budget(0)}, []string{"E-DB-BUDGET"}},
 		{"a literal key", "general_settings: {master_key: sk-abcdef}\nlitellm_settings: {request_timeout: 600}", render.Options{}, []string{"E-PLAINTEXT"}},
