@@ -79,7 +79,7 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 	case !known:
 		return &DisabledError{name, fmt.Sprintf("provider %q is not known: use a provider from the list, or openai/%s with api_base for a server that speaks OpenAI's format", name, model)}
 	case !target.Provider.Supported():
-		return &DisabledError{name, fmt.Sprintf("provider %q is not supported by this release: its wire format (%s) is not implemented, and sending it OpenAI's would fail", name, target.Provider.Family)}
+		return &DisabledError{name, fmt.Sprintf("provider %q is not supported by this version: its wire format (%s) is not implemented, and sending it OpenAI's would fail", name, target.Provider.Family)}
 	case target.Base == "":
 		return &DisabledError{name, target.Missing}
 	case op == wire.Completions && !target.Provider.Text:
