@@ -62,11 +62,13 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 			}
 			defer outs.discard()
 			r, err := lint.Run(c.Context(), o)
+			if r != nil {
+				for _, n := range r.Notes {
+					a.infof("note: %s", n)
+				}
+			}
 			if err != nil {
 				return doctorError(err)
-			}
-			for _, n := range r.Notes {
-				a.infof("note: %s", n)
 			}
 			err = outs.each(func(w io.Writer, format string) error {
 				ro := report.Options{MinSeverity: least, ShowDuplicates: duplicate, Version: buildVersion(), Width: doctorWidth(a)}

@@ -88,7 +88,8 @@ type Result struct {
 // ErrNothing says that no input holds anything to judge.
 var ErrNothing = errors.New("nothing to lint")
 
-// Run checks the inputs. An error means that there is no result; inputs that
+// Run checks the inputs. An error means that nothing was judged; with
+// [ErrNothing] the result still says what was seen and left out. Inputs that
 // could not be read beside others that could are Problems of the result.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Now.IsZero() {
@@ -115,7 +116,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		if len(in.problems) > 0 {
 			return r, nil
 		}
-		return nil, in.nothingError()
+		return r, in.nothingError()
 	}
 	model := rule.NewModel(o.Flags, in.configs, in.envFiles, in.objects, in.workloads)
 	r.Model = model
