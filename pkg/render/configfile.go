@@ -58,17 +58,17 @@ func (p *plan) configFile() {
 
 // includes checks that included files can lie beside the main one.
 func (p *plan) includes(files []config.File) {
+	slashes := func(name string) string { return strings.ReplaceAll(name, `\`, "/") }
 	seen := map[string]bool{"config.yaml": true}
 	for _, f := range files[1:] {
-		base := path.Base(strings.ReplaceAll(f.Name, `\`, "/"))
-		if seen[base] {
-			p.fail("E-INCLUDE", "%s: a second file called %s cannot lie in the same ConfigMap", f.Name, base)
-		}
-		seen[base] = true
-	}
-	for n := range p.o.Tree.Root().Get("include").Walk() {
-		if name, ok := n.Str(); ok && strings.ContainsAny(name, `/\`) {
-			p.note(finding.Error, "E-INCLUDE", n.Where(), "include %q: a ConfigMap has no directories; name the file alone", name)
+		name := slashes(f.Name)
+		switch base := path.Base(name); {
+		case path.Dir(name) != path.Dir(slashes(files[0].Name)):
+			p.fail("E-INCLUDE", "%s: a ConfigMap has no directories; put the included file beside %s", f.Name, files[0].Name)
+		case seen[base]:
+			p.fail("E-INCLUDE", "%s: there is a second file called %s for the same ConfigMap", f.Name, base)
+		default:
+			seen[base] = true
 		}
 	}
 }
