@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -49,14 +50,25 @@ func Endpoint(provider string, p Params, getenv func(string) string) (Target, bo
 			}
 		}
 		if t.Base == "" && known.Base != "" {
-			t.Base, t.BaseFrom = known.Base, "default"
+			base, unset := expand(known.Base, getenv)
+			if unset == "" {
+				t.Base, t.BaseFrom = base, "default"
+			} else {
+				t.Missing = fmt.Sprintf("the address of provider %q needs %s: set it, or api_base", provider, unset)
+			}
 		}
 	}
 	t.Base = strings.TrimRight(t.Base, "/")
+	if t.BaseFrom == "GRADIENT_AI_AGENT_ENDPOINT" && !strings.HasSuffix(t.Base, "/v1") {
+		t.Base += "/api/v1" // agents are served elsewhere than models
+	}
+	if provider == "azure_ai" {
+		t.foundry()
+	}
 	if known.Suffix != "" && t.Base != "" && !strings.HasSuffix(t.Base, known.Suffix) {
 		t.Base += known.Suffix
 	}
-	if t.Base == "" && (known.Family == OpenAI || known.Family == Azure) {
+	if t.Base == "" && t.Missing == "" && (known.Family == OpenAI || known.Family == Azure) {
 		t.Missing = fmt.Sprintf("provider %q has no default address: set api_base", provider)
 		if len(known.BaseVars) > 0 {
 			t.Missing += " or " + known.BaseVars[0]
@@ -73,4 +85,37 @@ func Endpoint(provider string, p Params, getenv func(string) string) (Target, bo
 		t.Auth = Bearer
 	}
 	return t, true
+}
+
+// foundry settles what differs between the hosts of Azure AI: resource
+// endpoints serve models below /models and want the api-key header.
+func (t *Target) foundry() {
+	u, err := url.Parse(t.Base)
+	if err != nil || !strings.HasSuffix(strings.ToLower(u.Hostname()), ".services.ai.azure.com") {
+		return
+	}
+	t.Auth = APIKey
+	if u.Path == "" {
+		t.Base += "/models"
+	}
+}
+
+// expand puts variables into a default base: ${A|B|=x} is the first of A and B
+// that is set, or x. unset names a variable that is needed and not set.
+func expand(base string, getenv func(string) string) (text, unset string) {
+	before, rest, ok := strings.Cut(base, "${")
+	if !ok {
+		return base, ""
+	}
+	names, after, _ := strings.Cut(rest, "}")
+	for name := range strings.SplitSeq(names, "|") {
+		if fixed, ok := strings.CutPrefix(name, "="); ok {
+			return before + fixed + after, ""
+		}
+		if v := strings.TrimSpace(getenv(name)); v != "" {
+			return before + v + after, ""
+		}
+	}
+	first, _, _ := strings.Cut(names, "|")
+	return "", first
 }

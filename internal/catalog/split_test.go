@@ -114,6 +114,14 @@ func TestAnEndpointComesFromTheDeploymentThenTheEnvironmentThenTheTable(t *testi
 		{"a custom server needs one in the file", "custom_openai", Params{}, nil, "", "", "", Bearer, `provider "custom_openai" has no default address: set api_base`},
 		{"anthropic", "anthropic", Params{}, env("ANTHROPIC_API_KEY", "k"), "https://api.anthropic.com", "default", "ANTHROPIC_API_KEY", XAPIKey, ""},
 		{"anthropic with a token", "anthropic", Params{}, env("ANTHROPIC_AUTH_TOKEN", "k"), "https://api.anthropic.com", "default", "ANTHROPIC_AUTH_TOKEN", Bearer, ""},
+		{"a base with a variable", "snowflake", Params{}, env("SNOWFLAKE_ACCOUNT_ID", "acc", "SNOWFLAKE_JWT", "j"), "https://acc.snowflakecomputing.com/api/v2/cortex/v1", "default", "SNOWFLAKE_JWT", Bearer, ""},
+		{"a base with a variable that is not set", "snowflake", Params{}, nil, "", "", "", Bearer, `the address of provider "snowflake" needs SNOWFLAKE_ACCOUNT_ID: set it, or api_base`},
+		{"a base with a variable, given by the deployment", "snowflake", Params{APIBase: "https://x/v1"}, nil, "https://x/v1", "api_base", "", Bearer, ""},
+		{"a region with a default", "bedrock_mantle", Params{}, nil, "https://bedrock-mantle.us-east-1.api.aws/v1", "default", "", Bearer, ""},
+		{"a region from a variable", "bedrock_mantle", Params{}, env("AWS_REGION", "eu-west-1"), "https://bedrock-mantle.eu-west-1.api.aws/v1", "default", "", Bearer, ""},
+		{"a foundry resource", "azure_ai", Params{APIBase: "https://r.services.ai.azure.com/"}, env("AZURE_AI_API_KEY", "k"), "https://r.services.ai.azure.com/models", "api_base", "AZURE_AI_API_KEY", APIKey, ""},
+		{"a foundry model", "azure_ai", Params{APIBase: "https://r.eastus.models.ai.azure.com"}, nil, "https://r.eastus.models.ai.azure.com", "api_base", "", Bearer, ""},
+		{"a gradient agent", "gradient_ai", Params{}, env("GRADIENT_AI_AGENT_ENDPOINT", "https://agent.example"), "https://agent.example/api/v1", "GRADIENT_AI_AGENT_ENDPOINT", "", Bearer, ""},
 		{"azure", "azure", Params{}, env("AZURE_API_BASE", "https://r1.openai.azure.com/", "AZURE_API_KEY", "k"), "https://r1.openai.azure.com", "AZURE_API_BASE", "AZURE_API_KEY", APIKey, ""},
 	} {
 		got, ok := Endpoint(c.provider, c.params, c.env)
