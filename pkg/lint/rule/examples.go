@@ -142,15 +142,30 @@ spec: {selector: {app: litellm}, ports: [{port: 4000, targetPort: http}]}
 
 // k8s is the base manifest with good replaced by bad.
 func k8s(good, bad string) Example {
-	return Example{from: good, to: bad, onBase: true, Show: trimmed(bad)}
+	return Example{from: good, to: bad, onBase: true}
 }
 
 // k8sGood is the base manifest; the part is what the page shows.
 func k8sGood(part string) Example { return Example{onBase: true, Show: trimmed(part)} }
 
+// dedent removes the indentation that all lines share.
+func dedent(s string) string {
+	lines := strings.Split(strings.Trim(s, "\n"), "\n")
+	least := len(s)
+	for _, l := range lines {
+		if t := strings.TrimLeft(l, " "); t != "" {
+			least = min(least, len(l)-len(t))
+		}
+	}
+	for i, l := range lines {
+		lines[i] = l[min(least, len(l)):]
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n ,")
+}
+
 func trimmed(s string) string { return strings.TrimSpace(s) }
 
-// k8sConfig is the base manifest with another part of its config.
+// flags are the facts that doctor is told on its command line.
 func (e Example) flags(f Flags) Example { e.Flags = f; return e }
 
 // and replaces one more part of the base manifest.
@@ -198,6 +213,14 @@ func (e Example) Text() string {
 		return e.Show
 	}
 	var parts []string
+	for _, s := range append([][2]string{{e.from, e.to}}, e.more...) {
+		switch {
+		case trimmed(s[1]) != "":
+			parts = append(parts, dedent(strings.TrimPrefix(s[1], "---\n")))
+		case trimmed(s[0]) != "":
+			parts = append(parts, "# not there: "+strings.ReplaceAll(dedent(s[0]), "\n", "\n#            "))
+		}
+	}
 	if e.Config != "" {
 		parts = append(parts, strings.TrimRight(e.Config, "\n"))
 	}
