@@ -36,8 +36,10 @@ type EnvVar struct {
 	Key       string // the configuration key it stands in for, as section.name
 	Secret    bool   // the value must never be shown
 	Effect    Effect
-	Priority  int
-	Doc       string
+	// Implemented is as for Flag.
+	Implemented bool
+	Priority    int
+	Doc         string
 }
 
 //go:embed data/env.tsv
@@ -50,6 +52,7 @@ type envTable struct {
 
 var env = sync.OnceValue(func() *envTable {
 	t := &envTable{byName: map[string]int{}}
+	done := implementedNames("$")
 	table("env.tsv", envTSV, func(r row) {
 		words, odd, _ := strings.Cut(r.str("words"), " ")
 		v := EnvVar{
@@ -60,9 +63,14 @@ var env = sync.OnceValue(func() *envTable {
 		if _, dup := t.byName[v.Name]; dup {
 			r.fail("%s is listed twice", v.Name)
 		}
+		v.Implemented = done[v.Name] || v.Effect == NoEffect || v.Effect == RefusedEffect
+		delete(done, v.Name)
 		t.byName[v.Name] = len(t.all)
 		t.all = append(t.all, v)
 	})
+	for name := range done {
+		panic("litellm: data/implemented.txt names $" + name + ", which data/env.tsv does not know")
+	}
 	return t
 })
 

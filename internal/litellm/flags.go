@@ -27,6 +27,9 @@ type Flag struct {
 	Env     []string
 	Default string
 	Effect  Effect
+	// Implemented is true when this build acts on the flag; flags without effect
+	// and refused ones have nothing to implement and are true as well.
+	Implemented bool
 	// Priority and Doc as for Key.
 	Priority int
 	Doc      string
@@ -37,13 +40,20 @@ var flagsTSV string
 
 var flags = sync.OnceValue(func() []Flag {
 	var list []Flag
+	done := implementedNames("--")
 	table("flags.tsv", flagsTSV, func(r row) {
-		list = append(list, Flag{
+		f := Flag{
 			Name: r.str("name"), Short: r.str("short"), Switch: r.str("arity") == "switch",
 			Type: Type(r.str("type")), Env: r.list("env"), Default: r.str("default"),
 			Effect: Effect(r.str("effect")), Priority: r.num("prio"), Doc: r.str("doc"),
-		})
+		}
+		f.Implemented = done[f.Name] || f.Effect == NoEffect || f.Effect == RefusedEffect
+		delete(done, f.Name)
+		list = append(list, f)
 	})
+	for name := range done {
+		panic("litellm: data/implemented.txt names --" + name + ", which data/flags.tsv does not know")
+	}
 	return list
 })
 

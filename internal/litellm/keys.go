@@ -87,8 +87,8 @@ type Key struct {
 	Status   Status
 	Instead  string // what to write now, for deprecated and dead keys
 	Priority int    // 1 production operators need it, 2 most users expect it, 3 long tail
-	// Implemented is true when this build acts on the key. It is set by
-	// data/implemented.txt, one line per key.
+	// Implemented is true when this build acts on the key: data/implemented.txt
+	// lists it.
 	Implemented bool
 	// Listed is true when the key has a meaning written down here; false for
 	// names known only because the emulated release accepts them.
@@ -107,9 +107,6 @@ func (k Key) Path() string {
 //go:embed data/keys.tsv
 var keysTSV string
 
-//go:embed data/implemented.txt
-var implementedTXT string
-
 type keyID struct{ section, name string }
 
 type keyTable struct {
@@ -120,18 +117,7 @@ type keyTable struct {
 
 var keys = sync.OnceValue(func() *keyTable {
 	t := &keyTable{byID: map[keyID]int{}, owners: map[string][]string{}}
-	done := map[keyID]bool{}
-	for line := range strings.Lines(implementedTXT) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		section, name := SectionTop, line
-		if dot := strings.LastIndexByte(line, '.'); dot >= 0 {
-			section, name = line[:dot], line[dot+1:]
-		}
-		done[keyID{section, name}] = true
-	}
+	done := implementedKeys()
 	table("keys.tsv", keysTSV, func(r row) {
 		k := Key{
 			Section:  strings.TrimSuffix(r.cells[r.cols["section"]], "-"),

@@ -81,7 +81,7 @@ func configPage() []byte {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Configuration reference")
 	p("")
-	p("This page is generated from `internal/litellm/data`; `go test ./internal/litellm -run Generated -update` writes it anew. It covers the names of LiteLLM %s. A check mark in the column *llmgw* means that this build acts on the name; the others are accepted, and named at start-up.", Compat)
+	p("This page is generated from `internal/litellm/data`; `go test ./internal/litellm -run Generated -update` writes it anew. It covers the names of LiteLLM %s. A check mark in the column *llmgw* means that this build acts on the name; an empty cell, that it does not yet.", Compat)
 	p("")
 	p("Types: `sec` is a number of seconds, `dur` a text such as `30s`, `7d` or `1mo`, `cron` a crontab line. Any value may be a reference: `os.environ/NAME`.")
 	p("")
@@ -131,7 +131,13 @@ func configPage() []byte {
 	p("")
 	p("| Flag | Value | Variable | Default | llmgw | Meaning |")
 	p("|---|---|---|---|---|---|")
-	effects := map[Effect]string{SameEffect: "as LiteLLM", OtherEffect: "differs", NoEffect: "accepted, no effect", RefusedEffect: "refused"}
+	effects := map[Effect]string{SameEffect: "✓", OtherEffect: "✓, differs", NoEffect: "no effect", RefusedEffect: "refused"}
+	effect := func(e Effect, implemented bool) string {
+		if !implemented {
+			return ""
+		}
+		return effects[e]
+	}
 	for _, f := range Flags() {
 		name, value := "--"+f.Name, string(f.Type)
 		if f.Short != "" {
@@ -140,7 +146,7 @@ func configPage() []byte {
 		if f.Switch {
 			value = ""
 		}
-		p("| %s | %s | %s | %s | %s | %s |", code(name), value, code(strings.Join(f.Env, " ")), code(f.Default), effects[f.Effect], cell(f.Doc))
+		p("| %s | %s | %s | %s | %s | %s |", code(name), value, code(strings.Join(f.Env, " ")), code(f.Default), effect(f.Effect, f.Implemented), cell(f.Doc))
 	}
 	p("")
 	p("## Environment variables")
@@ -165,7 +171,7 @@ func configPage() []byte {
 			if v.Key != "" {
 				doc += " Key: " + code(v.Key) + "."
 			}
-			p("| %s | %s | %s | %s | %s | %s |", code(v.Name), code(string(v.Type)), code(v.Default), words[v.Theirs], effects[v.Effect], cell(doc))
+			p("| %s | %s | %s | %s | %s | %s |", code(v.Name), code(string(v.Type)), code(v.Default), words[v.Theirs], effect(v.Effect, v.Implemented), cell(doc))
 		}
 		p("")
 	}
