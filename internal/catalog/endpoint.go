@@ -63,7 +63,7 @@ func Endpoint(provider string, p Params, getenv func(string) string) (Target, bo
 		t.Base += "/api/v1" // agents are served elsewhere than models
 	}
 	if provider == "azure_ai" {
-		t.foundry()
+		t.foundry(p.Model)
 	}
 	if known.Suffix != "" && t.Base != "" && !strings.HasSuffix(t.Base, known.Suffix) {
 		t.Base += known.Suffix
@@ -87,9 +87,17 @@ func Endpoint(provider string, p Params, getenv func(string) string) (Target, bo
 	return t, true
 }
 
-// foundry settles what differs between the hosts of Azure AI: resource
-// endpoints serve models below /models and want the api-key header.
-func (t *Target) foundry() {
+// foundry settles what differs within Azure AI: Claude speaks Anthropic's
+// format below /anthropic, and resource endpoints serve all other models below
+// /models and want the api-key header.
+func (t *Target) foundry(model string) {
+	if strings.Contains(strings.ToLower(model), "claude") {
+		t.Provider.Family, t.Auth = Anthropic, XAPIKey
+		if t.Base != "" && !strings.HasSuffix(t.Base, "/anthropic") {
+			t.Base += "/anthropic"
+		}
+		return
+	}
 	u, err := url.Parse(t.Base)
 	if err != nil || !strings.HasSuffix(strings.ToLower(u.Hostname()), ".services.ai.azure.com") {
 		return

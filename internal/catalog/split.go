@@ -14,6 +14,9 @@ type Params struct {
 	CustomProvider  string // custom_llm_provider
 	APIBase         string // api_base or base_url
 	UseLiteLLMProxy bool   // use_litellm_proxy
+	// Model is the model to ask for; only Endpoint looks at it, where one
+	// provider speaks several formats: Claude on azure_ai is Anthropic's.
+	Model string
 }
 
 // Reason says how a provider was found, or why none was.
@@ -65,6 +68,9 @@ func Split(model string, p Params) (provider, modelID string, reason Reason) {
 			if prefix == "anthropic" && rest == "claude-2" {
 				return "anthropic_text", rest, ByPrefix
 			}
+			if prefix == "azure_ai" && azureOpenAIHost(p.APIBase) {
+				return "azure", rest, ByBase
+			}
 			if known.KeepPrefix {
 				return prefix, model, ByPrefix
 			}
@@ -83,6 +89,13 @@ func Split(model string, p Params) (provider, modelID string, reason Reason) {
 		return name, model, ByModelName
 	}
 	return "", model, NoProvider
+}
+
+// azureOpenAIHost reports whether a base is an Azure OpenAI resource, which
+// speaks another format than the models of Azure AI.
+func azureOpenAIHost(base string) bool {
+	u, err := url.Parse(base)
+	return err == nil && strings.HasSuffix(strings.ToLower(u.Hostname()), ".openai.azure.com")
 }
 
 // NoProviderText is the error that clients and operators look for when a model

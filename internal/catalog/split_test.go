@@ -24,6 +24,8 @@ func TestAModelStringNamesItsProvider(t *testing.T) {
 		{"anthropic/claude-opus-4-6", Params{}, "anthropic", "claude-opus-4-6", ByPrefix},
 		{"azure/gpt-4o", Params{}, "azure", "gpt-4o", ByPrefix},
 		{"azure/mistral-prod", Params{}, "azure", "mistral-prod", ByPrefix},
+		{"azure_ai/gpt-4o", Params{APIBase: "https://r.openai.azure.com"}, "azure", "gpt-4o", ByBase},
+		{"azure_ai/gpt-4o", Params{APIBase: "https://r.services.ai.azure.com"}, "azure_ai", "gpt-4o", ByPrefix},
 		{"openai/", Params{}, "openai", "", ByPrefix},
 		{"OPENAI/gpt-4o", Params{}, "", "OPENAI/gpt-4o", NoProvider},
 		{"/gpt-4o", Params{}, "", "/gpt-4o", NoProvider},
@@ -121,6 +123,7 @@ func TestAnEndpointComesFromTheDeploymentThenTheEnvironmentThenTheTable(t *testi
 		{"a region from a variable", "bedrock_mantle", Params{}, env("AWS_REGION", "eu-west-1"), "https://bedrock-mantle.eu-west-1.api.aws/v1", "default", "", Bearer, ""},
 		{"a foundry resource", "azure_ai", Params{APIBase: "https://r.services.ai.azure.com/"}, env("AZURE_AI_API_KEY", "k"), "https://r.services.ai.azure.com/models", "api_base", "AZURE_AI_API_KEY", APIKey, ""},
 		{"a foundry model", "azure_ai", Params{APIBase: "https://r.eastus.models.ai.azure.com"}, nil, "https://r.eastus.models.ai.azure.com", "api_base", "", Bearer, ""},
+		{"Claude on a foundry resource", "azure_ai", Params{APIBase: "https://r.services.ai.azure.com", Model: "claude-opus-4-6"}, nil, "https://r.services.ai.azure.com/anthropic", "api_base", "", XAPIKey, ""},
 		{"a gradient agent", "gradient_ai", Params{}, env("GRADIENT_AI_AGENT_ENDPOINT", "https://agent.example"), "https://agent.example/api/v1", "GRADIENT_AI_AGENT_ENDPOINT", "", Bearer, ""},
 		{"azure", "azure", Params{}, env("AZURE_API_BASE", "https://r1.openai.azure.com/", "AZURE_API_KEY", "k"), "https://r1.openai.azure.com", "AZURE_API_BASE", "AZURE_API_KEY", APIKey, ""},
 	} {
@@ -128,6 +131,12 @@ func TestAnEndpointComesFromTheDeploymentThenTheEnvironmentThenTheTable(t *testi
 		if !ok || got.Base != c.base || got.BaseFrom != c.from || got.KeyVar != c.keyVar || got.Auth != c.auth || got.Missing != c.missing {
 			t.Errorf("%s: %+v", c.name, got)
 		}
+	}
+	if claude, _ := Endpoint("azure_ai", Params{Model: "claude-x"}, nil); claude.Provider.Family != Anthropic {
+		t.Errorf("Claude on azure_ai speaks %s", claude.Provider.Family)
+	}
+	if other, _ := Endpoint("azure_ai", Params{Model: "mistral-x"}, nil); other.Provider.Family != OpenAI {
+		t.Errorf("other models on azure_ai speak %s", other.Provider.Family)
 	}
 	if _, ok := Endpoint("nosuch", Params{}, nil); ok {
 		t.Error("an unknown provider has an endpoint")
