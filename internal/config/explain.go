@@ -3,11 +3,13 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/llmgw/llmgw/internal/config/syntax"
 )
 
 // explain looks at the lines around a syntax error for causes that a parser
 // cannot know: pasted documentation, unrendered templates.
-func (b *builder) explain(e *SyntaxError) {
+func (b *builder) explain(e *SyntaxError, code syntax.Code) {
 	if from, to := b.admonition(e.Pos.Line); from > 0 {
 		marker := strings.TrimSpace(b.index.line(from))
 		offset := b.index.starts[from-1]
@@ -24,9 +26,48 @@ func (b *builder) explain(e *SyntaxError) {
 		e.Fix = `render it first (for Helm: "helm template"), or put the text in quotes if it is meant as it stands`
 		return
 	}
-	line := strings.TrimSpace(b.index.line(e.Pos.Line))
-	if key, rest, ok := strings.Cut(line, "="); ok && isWordText(key) && !strings.Contains(key, ":") {
-		e.Fix = fmt.Sprintf("write %s: %s", key, short(rest))
+	if code == syntax.BadAlias && e.Fix == `put it in quotes: "*"` {
+		before := string(b.index.data[b.index.starts[e.Pos.Line-1]:e.Pos.Offset])
+		if before, ok := strings.CutSuffix(strings.TrimRight(before, " "), ":"); ok {
+			if key := before[strings.LastIndexAny(before, " {,")+1:]; isWordText(key) {
+				e.Fix = "write " + key + `: "*"`
+			}
+		}
+		return
+	}
+	for n := e.Pos.Line; n >= max(1, e.Pos.Line-1); n-- {
+		line := b.index.line(n)
+		key, _, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || !isWordText(key) {
+			continue
+		}
+		if code == syntax.NotHere || code == syntax.NoColon {
+			at := b.index.starts[n-1] + len(line) - len(strings.TrimLeft(line, " "))
+			e.Pos = b.index.pos(at, at+len(key))
+			e.Message = "could not find expected ':' on this line"
+		}
+		e.Fix = fmt.Sprintf("write %s: with a colon and a blank instead of the \"=\"", strings.TrimPrefix(key, "- "))
+		return
+	}
+	if code == syntax.NotHere || code == syntax.NoColon {
+		b.missingBlank(e)
+	}
+}
+
+// missingBlank finds the "key:value" without a blank that makes the line after
+// it, or itself, unreadable.
+func (b *builder) missingBlank(e *SyntaxError) {
+	for n := e.Pos.Line; n >= max(1, e.Pos.Line-1); n-- {
+		line := b.index.line(n)
+		key, rest, ok := strings.Cut(strings.TrimLeft(line, " "), ":")
+		if !ok || rest == "" || !isWordText(key) || strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, "//") {
+			continue
+		}
+		at := b.index.starts[n-1] + strings.IndexByte(line, ':')
+		e.Pos = b.index.pos(at, at+1)
+		e.Message = fmt.Sprintf("a blank is missing behind the colon of %q", short(strings.TrimPrefix(key, "- ")))
+		e.Fix = "write a blank behind the colon"
+		return
 	}
 }
 

@@ -49,6 +49,7 @@ type builder struct {
 	open     map[*syntax.Node]bool // anchored nodes being built, to find cycles
 	aliased  int
 	depth    int
+	secret   bool              // the value being built stands under the name of a secret
 	via      *finding.Position // set while building what an alias stands for
 	viaKey   *finding.Position // set while building what a merge key stands for
 	keys     map[string]string // one copy per key text
@@ -153,11 +154,28 @@ func (b *builder) collectionTag(y *syntax.Node, own string) {
 	}
 }
 
+// tagText shows a standard tag. Any other may be a password that begins with
+// "!".
 func tagText(tag string) string {
-	if len(tag) > 60 {
-		tag = tag[:60] + "..."
+	if !strings.HasPrefix(tag, "!!") || len(tag) > 40 {
+		return `that begins with "!"`
 	}
 	return strconv.Quote(tag)
+}
+
+// word shows a value in a message, unless it stands under the name of a secret.
+func (b *builder) word(s string) string {
+	if b.secret {
+		return "this value"
+	}
+	return short(s)
+}
+
+func (b *builder) quoteIt(s string) string {
+	if b.secret {
+		return "put it in quotes"
+	}
+	return `put it in quotes: "` + short(s) + `"`
 }
 
 func (b *builder) alias(y *syntax.Node) (*Node, error) {
@@ -206,7 +224,11 @@ func (b *builder) mapping(n *Node, y *syntax.Node) error {
 			return err
 		}
 		v := y.Content[i+1]
-		if e.value, err = b.node(v); err != nil {
+		outer := b.secret
+		b.secret = outer || SecretName(e.text)
+		e.value, err = b.node(v)
+		b.secret = outer
+		if err != nil {
 			return err
 		}
 		e.value.noColon = v.Kind == syntax.Scalar && v.End == k.End && v.Start == v.End
@@ -440,16 +462,23 @@ func (b *builder) scalar(n *Node, y *syntax.Node) {
 	case trapDate:
 		n.Date = true
 		if v.odd == "" {
-			b.trapAt(y, "LiteLLM reads "+short(y.Value)+" as a date, not as text", `put it in quotes: "`+short(y.Value)+`"`)
+			b.trapAt(y, "LiteLLM reads "+b.word(y.Value)+" as a date, not as text", b.quoteIt(y.Value))
 		}
 	case trapBase60:
-		b.trapAt(y, fmt.Sprintf("LiteLLM reads %s as %s, in base 60", short(y.Value), formatNumber(v)), `put it in quotes: "`+short(y.Value)+`"`)
+		b.trapAt(y, "LiteLLM reads "+b.word(y.Value)+" as a number in base 60"+b.number(v), b.quoteIt(y.Value))
 	case trapOctal:
 		if v.i > 7 || strings.Trim(y.Value, "0_") != "" && v.i != 0 && len(strings.TrimLeft(y.Value, "+-0_")) > 1 {
-			b.trapAt(y, fmt.Sprintf("LiteLLM reads %s as %s: a leading zero makes it octal", short(y.Value), formatNumber(v)),
+			b.trapAt(y, "LiteLLM reads "+b.word(y.Value)+" as an octal number"+b.number(v)+", because of the leading zero",
 				"delete the zero, or put the value in quotes")
 		}
 	}
+}
+
+func (b *builder) number(v scalarValue) string {
+	if b.secret {
+		return ""
+	}
+	return ", " + formatNumber(v)
 }
 
 func formatNumber(v scalarValue) string {
@@ -483,7 +512,7 @@ func (b *builder) syntaxError(err error) error {
 		s.Begins = b.index.pos(e.Context, e.Context)
 	}
 	if e.Code != syntax.Unreadable && e.Code != syntax.TooLarge {
-		b.explain(s)
+		b.explain(s, e.Code)
 	}
 	b.findings = append(b.findings, s.finding())
 	return s

@@ -258,8 +258,9 @@ func (l *loader) malformedReferences() {
 				what = "${...}"
 			case i == len(lookalikes)-1:
 				what = "os.environ/ behind other text"
-			case len(what) > 60:
-				what = what[:57] + "..."
+			case strings.Contains(what, "("): // it may hold a fallback value
+				what, _, _ = strings.Cut(what, "(")
+				what += "(...)"
 			}
 			l.malformed(n, n.Path()+": "+what+" is not expanded", "write "+refPrefix+m[1])
 			break

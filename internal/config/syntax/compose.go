@@ -151,9 +151,8 @@ func (p *parser) node(block, indentless bool) (*Node, error) {
 		n.Kind, n.End, n.Value = Alias, tok.end, tok.value
 		n.Target = p.anchors[tok.value]
 		if n.Target == nil {
-			text := p.text[tok.start:tok.end]
-			return nil, p.fail(tok.start, -1, BadAlias, `"*" starts a YAML alias, and there is no anchor &`+tok.value+" above it",
-				`put the value in quotes: "`+text+`"`)
+			return nil, p.fail(tok.start, -1, BadAlias, `"*" starts a YAML alias, and there is no anchor of that name above it`,
+				`put the value in quotes: "*..."`)
 		}
 		return n, nil
 	}
@@ -243,7 +242,7 @@ func (p *parser) resolveTag(t token) (string, error) {
 	case t.handle == "!!":
 		full = standardTag + suffix
 	default:
-		return "", p.fail(t.start, -1, Other, "the tag handle "+t.handle+" is not declared", "delete the tag, or put the value in quotes")
+		return "", p.fail(t.start, -1, Other, `"!" starts a YAML tag, and its handle is not declared`, "delete the tag, or put the value in quotes")
 	}
 	if rest, ok := strings.CutPrefix(full, standardTag); ok {
 		return "!!" + rest, nil

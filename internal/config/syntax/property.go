@@ -21,11 +21,11 @@ func (s *scanner) scanAnchor(c byte) error {
 	name := s.text[start+1 : s.pos]
 	if name == "" || !s.blank(0) && strings.IndexByte(anchorEnd, s.at(0)) < 0 {
 		if c == '*' {
-			end := start + 1
-			for end < len(s.text) && strings.IndexByte(" \t\r\n,]}#", s.text[end]) < 0 {
-				end++
+			fix := `put the value in quotes: "*..."`
+			if s.blank(0) || strings.IndexByte(",]}#", s.at(0)) >= 0 {
+				fix = `put it in quotes: "*"`
 			}
-			return s.fail(start, -1, BadAlias, `"*" starts a YAML alias`, `put the value in quotes: "`+s.text[start:end]+`"`)
+			return s.fail(start, -1, BadAlias, `"*" starts a YAML alias`, fix)
 		}
 		return s.fail(start, -1, Other, `"&" starts a YAML anchor, and no name follows`, "put the value in quotes")
 	}
