@@ -43,6 +43,9 @@ func init() {
 				if u.Container == nil || !u.schemaUpdatesOff() || u.EnvMaybe("DISABLE_SCHEMA_UPDATE") || len(u.Jobs()) > 0 {
 					return nil
 				}
+				if u.Env.Closed() && !u.DatabaseInUse() {
+					return nil // there is nothing to migrate
+				}
 				if slices.ContainsFunc(u.Workload.Init, func(c *manifest.Container) bool { return c.Migrates(u.Workload.Name) }) {
 					return nil
 				}
@@ -232,7 +235,10 @@ func (u *Unit) podsWait() bool {
 	return slices.ContainsFunc(u.Workload.Init, func(c *manifest.Container) bool {
 		words := c.Words()
 		for i, w := range words {
-			if strings.Contains(w.Text, "migrate wait") || w.Text == "migrate" && i+1 < len(words) && words[i+1].Text == "wait" {
+			// An init container that fails while migrations are pending is
+			// started again: `migrate status` waits as `migrate wait` does.
+			if strings.Contains(w.Text, "migrate wait") || strings.Contains(w.Text, "migrate status") ||
+				w.Text == "migrate" && i+1 < len(words) && (words[i+1].Text == "wait" || words[i+1].Text == "status") {
 				return true
 			}
 		}
