@@ -23,7 +23,8 @@ type session struct {
 	version     string // 15.8
 	versionNum  int    // 150008
 	schemaThere bool
-	replica     bool
+	replica     bool // in recovery
+	readOnly    bool // by setting
 	pooler      bool
 }
 
@@ -70,8 +71,8 @@ func (p *Provider) connectOnce(ctx context.Context) (*session, error) {
 	s := &session{p: p, conn: conn}
 	var product string
 	err = conn.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int, version(),
-		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1), pg_is_in_recovery()`, p.target.Schema).
-		Scan(&s.version, &s.versionNum, &product, &s.schemaThere, &s.replica)
+		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1), pg_is_in_recovery(), current_setting('transaction_read_only')::bool`, p.target.Schema).
+		Scan(&s.version, &s.versionNum, &product, &s.schemaThere, &s.replica, &s.readOnly)
 	if err != nil {
 		s.close()
 		return nil, err

@@ -88,11 +88,18 @@ func (p *Provider) deploy(ctx context.Context, r *DeployResult) error {
 	}
 	defer s.close()
 	r.Database = s.database()
-	if s.replica {
+	switch {
+	case s.replica:
 		return &Error{
 			Code: "LM0004", kind: kindUsage,
 			Message: fmt.Sprintf("%s is a read-only replica, and migrations need the primary", p.target),
 			Hint:    "Give the primary's address in DIRECT_URL or --database-url.",
+		}
+	case s.readOnly:
+		return &Error{
+			Code: "LM0004", kind: kindUsage,
+			Message: fmt.Sprintf("%s is read-only for user `%s`: default_transaction_read_only is on", p.target, p.target.Config.User),
+			Hint:    "Turn it off for that user or database, or give another one in DIRECT_URL or --database-url.",
 		}
 	}
 	if !p.o.NoLock {

@@ -203,7 +203,9 @@ func (s *session) sticky(ctx context.Context, mine uint32, pid func(*pgx.Conn) (
 	}
 	defer other.Close(context.WithoutCancel(ctx))
 	for range 3 {
-		if _, err := other.Exec(probe, "BEGIN"); err != nil {
+		if _, err := other.Exec(probe, "BEGIN"); isState(err, "08P01") {
+			return false, nil // a pooler that takes the connection back after each statement
+		} else if err != nil {
 			return false, s.failure(ctx, "looking for a pooler", err)
 		}
 		theirs, err := pid(other)
