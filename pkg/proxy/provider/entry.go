@@ -96,11 +96,15 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 	}
 	d.ExtraHeaders = e.headers(name, target, d.APIKey, getenv)
 	d.StreamOptions = op != wire.Embeddings && !slices.Contains(silent, name)
-	lane, err := openai.Prepare(d, op, openai.Options{
+	o := openai.Options{
 		Rewrite:   splice.Rewrite{Metadata: metadataMode(name), Params: e.paramsFor(op), Drop: e.Drop},
 		DropEmpty: name == "azure_ai",
 		UserAgent: e.UserAgent,
-	})
+	}
+	if name == "openai" && op == wire.Chat {
+		o.RenameMaxTokens = openai.Reasons
+	}
+	lane, err := openai.Prepare(d, op, o)
 	if err != nil {
 		return &DisabledError{name, err.Error()}
 	}

@@ -186,6 +186,31 @@ func TestConfiguredParameters(t *testing.T) {
 	}
 }
 
+func TestReasoningModelsGetTheLimitByItsNewerName(t *testing.T) {
+	for model, renamed := range map[string]bool{
+		"openai/o1": true, "openai/o3-mini": true, "openai/o4-mini-2025-04-16": true, "openai/gpt-5": true, "openai/gpt-5.2-pro": true, "openai/openai/o3": true,
+		"openai/gpt-5-chat-latest": false, "openai/gpt-5.2-chat-latest": false, "openai/gpt-4o": false, "openai/gpt-4.1": false, "openai/gpt-oss-120b": false,
+		"openai/olmo-2": false, "openai/o": false, "openai/o100x": false, "openai/chatgpt-4o-latest": false, "groq/openai/gpt-5": false, "hosted_vllm/o3": false,
+	} {
+		got := request(t, deploy(t, "{model: "+model+", api_base: 'http://up/v1'}", nil), `{"model":"m","max_tokens":5}`, false)
+		if strings.Contains(got, `"max_completion_tokens":5`) != renamed || strings.Contains(got, `"max_tokens":5`) == renamed {
+			t.Errorf("%s: %s", model, got)
+		}
+	}
+	// A configured limit takes the same name, and counts only where the client
+	// has set neither.
+	d := deploy(t, "{model: openai/o3, max_tokens: 9}", nil)
+	for in, want := range map[string]string{
+		`{"model":"m"}`:                           `{"model":"o3","max_completion_tokens":9}`,
+		`{"model":"m","max_tokens":5}`:            `{"model":"o3","max_completion_tokens":5}`,
+		`{"model":"m","max_completion_tokens":6}`: `{"model":"o3","max_completion_tokens":6}`,
+	} {
+		if got := request(t, d, in, false); got != want {
+			t.Errorf("%s becomes %s", in, got)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	const body = `{"model":"m","store":true,"metadata":{"tags":["x"],"team":"a"}}`
 	for yaml, want := range map[string]string{

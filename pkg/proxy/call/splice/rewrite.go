@@ -46,7 +46,7 @@ type Rewrite struct {
 func (r *Request) Size(w *Rewrite) int {
 	n := len(r.body) + 6*len(w.Model) + 96
 	for i := range w.Params {
-		n += 6*len(w.Params[i].Name) + len(w.Params[i].Value) + 4
+		n += 6*len(w.Params[i].Name) + len(w.Params[i].Value) + 16
 	}
 	return n
 }
@@ -117,7 +117,11 @@ func (r *Request) Append(dst []byte, w *Rewrite) []byte {
 		if r.find(p.Name) || r.alias(p.Name) || p.Name == names[Model] || p.Name == names[Stream] {
 			continue
 		}
-		dst = appendName(dst, p.Name, &comma)
+		name := p.Name
+		if w.RenameMaxTokens && name == names[MaxTokens] {
+			name = names[MaxCompletionTokens]
+		}
+		dst = appendName(dst, name, &comma)
 		dst = append(dst, p.Value...)
 	}
 	if w.Usage && r.stream && !r.Has(StreamOptions) && !w.NoStreamOptions {

@@ -24,8 +24,23 @@ type Options struct {
 	Rewrite splice.Rewrite
 	// DropEmpty holds back stream events without choices and usage.
 	DropEmpty bool
+	// RenameMaxTokens says for which models max_tokens is sent by its newer name,
+	// max_completion_tokens; nil means for none.
+	RenameMaxTokens func(model string) bool
 	// UserAgent is sent to the upstream.
 	UserAgent string
+}
+
+// Reasons reports whether OpenAI's own model of that name refuses max_tokens:
+// the o series, and GPT from 5 on except its chat variants. Open-weight models
+// of similar names are served by others, who know max_tokens.
+func Reasons(model string) bool {
+	model = strings.ToLower(model[strings.LastIndexByte(model, '/')+1:])
+	if rest, ok := strings.CutPrefix(model, "o"); ok {
+		return rest != "" && '1' <= rest[0] && rest[0] <= '9' && (len(rest) == 1 || rest[1] == '-')
+	}
+	rest, ok := strings.CutPrefix(model, "gpt-")
+	return ok && rest != "" && '5' <= rest[0] && rest[0] <= '9' && !strings.Contains(rest, "-chat")
 }
 
 // lane implements wire.Lane.
@@ -153,6 +168,9 @@ func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
 		w.Model = x.lane.model
 	}
 	w.Usage = x.o.AskUsage
+	if rename := x.lane.options.RenameMaxTokens; rename != nil {
+		w.RenameMaxTokens = rename(w.Model)
+	}
 	return x.o.Request.Append(dst, &w), nil
 }
 
