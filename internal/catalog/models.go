@@ -307,16 +307,18 @@ type Limits struct {
 // Source says where a model's numbers come from.
 type Source struct {
 	Config bool   // some come from the configuration
+	Map    bool   // they come from the list given to UseCostMap
 	Vendor string // the list that has the model; empty when none has
 	ID     string // its name there
 	Date   string // of the list
 }
 
 // Known reports whether anything but the shape of the name is known.
-func (s Source) Known() bool { return s.Config || s.Vendor != "" }
+func (s Source) Known() bool { return s.Config || s.Map || s.Vendor != "" }
 
 // Model gathers what is known about a model: the configuration's own numbers
-// first, then the list's entry for baseModel, then for name. Both names may
+// first, then the price list's entry for baseModel, then for name; a list given
+// to UseCostMap is asked before the embedded one. Both names may
 // begin with a provider; a name without one is looked up by its shape, and a
 // base model without one that has no shape with the provider of name. Rates
 // that nothing names are 0.
@@ -332,12 +334,21 @@ func modelAt(name, baseModel string, o Overrides, now time.Time) (Price, Limits,
 	)
 	provider, id, _ := Split(name, Params{})
 	known := id
+	theirs := costMap.Load()
 	for _, try := range []struct{ provider, id string }{splitBase(baseModel, provider), {provider, id}} {
 		if try.id == "" {
 			continue
 		}
 		if known == id {
 			known = try.id
+		}
+		if entry, ok := theirs.find(try.provider, try.id); ok {
+			caps, out := shapeOf(try.id)
+			limits.Output = out
+			entry.apply(&price, &limits, &caps)
+			src.Map, src.ID = true, try.id
+			src.Config = o.apply(&price, &limits, &caps)
+			return price, limits, caps, src
 		}
 		vendor, m := embedded().find(vendors(try.provider), lookupID(try.provider, try.id))
 		if m == nil {
@@ -365,11 +376,18 @@ func splitBase(base, provider string) struct{ provider, id string } {
 }
 
 // lookupID brings the model of a call into the form of the list: fine-tuned
-// models by their base, Bedrock models without route and region in the path,
-// Fireworks models without their account.
+// models by their base, models of Azure, Bedrock and Google without the zone,
+// route, region or publisher in the path.
 func lookupID(provider, id string) string {
 	switch provider {
-	case "bedrock":
+	case "azure", "azure_text":
+		if zone, rest, ok := strings.Cut(id, "/"); ok && len(zone) < 16 {
+			id = rest // us, eu, global-standard: where the model runs
+		}
+		return fineTunedBase(provider, id)
+	case "openai":
+		return fineTunedBase(provider, id)
+	case "bedrock", "bedrock_mantle":
 		for {
 			head, rest, ok := strings.Cut(id, "/")
 			if !ok {
@@ -380,18 +398,24 @@ func lookupID(provider, id string) string {
 			}
 			id = rest
 		}
-	case "openai", "azure", "azure_text":
-		if ft, ok := strings.CutPrefix(id, "ft:"); ok {
-			base, _, _ := strings.Cut(ft, ":")
-			if hasModel(provider, base+".ft-") {
-				return base + ".ft-"
-			}
-			return base
-		}
 	case "vertex_ai", "vertex_ai_beta", "gemini":
 		if i := strings.LastIndexByte(id, '/'); i >= 0 {
 			return id[i+1:]
 		}
 	}
 	return id
+}
+
+// fineTunedBase finds the entry of a fine-tuned model: its own, that of its
+// base when fine-tuned, or that of the base.
+func fineTunedBase(provider, id string) string {
+	ft, ok := strings.CutPrefix(id, "ft:")
+	if !ok || hasModel(provider, id) {
+		return id
+	}
+	base, _, _ := strings.Cut(ft, ":")
+	if hasModel(provider, base+".ft-") {
+		return base + ".ft-"
+	}
+	return base
 }

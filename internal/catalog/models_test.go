@@ -28,7 +28,9 @@ func TestModelsAreFoundByTheNamesPeopleWrite(t *testing.T) {
 		{"anthropic/claude-sonnet-4-5-20250929", "", "anthropic", "claude-sonnet-4-5", 3, 15, 200000},
 		{"anthropic/claude-sonnet-4-6", "", "anthropic", "claude-sonnet-4-6", 3, 15, 1000000},
 		{"groq/llama-3.3-70b-versatile", "", "groq", "llama-3.3-70b-versatile", 0.59, 0.79, 0},
-		{"openai/ft:gpt-4o-mini-2024-07-18:org::id", "", "openai", "gpt-4o-mini-2024-07-18.ft-", 0.3, 1.2, 0},
+		{"openai/ft:gpt-4o-mini-2024-07-18:org::id", "", "openai", "ft:gpt-4o-mini", 0.3, 1.2, 0},
+		{"openai/ft:gpt-3.5-turbo-0125:org::id", "", "openai", "ft:gpt-3.5-turbo-", 3, 6, 0},
+		{"azure/d", "azure/eu/gpt-4o", "openai", "gpt-4o", 2.5, 10, 128000},
 		{"text-embedding-3-small", "", "openai", "text-embedding-3-small", 0.02, 0, 8192},
 		{"hosted_vllm/anything", "", "", "", 0, 0, 0},
 		{"nonsense", "", "", "", 0, 0, 0},
@@ -89,6 +91,34 @@ func TestTheConfigurationsNumbersWin(t *testing.T) {
 	}
 	if _, _, _, src := Model("hosted_vllm/x", "", Overrides{}); src.Known() {
 		t.Errorf("a model nobody knows: %+v", src)
+	}
+}
+
+func TestAListOfTheOperatorsIsAskedFirst(t *testing.T) {
+	m, err := ParseCostMap([]byte(`{"sample_spec": {}, "openai/gpt-4o": {"input_cost_per_token": 1e-3, "output_cost_per_token": "2e-3", "max_input_tokens": 7, "max_output_tokens": 8, "supports_vision": false, "mode": "chat", "litellm_provider": "openai"},
+		"private": {"input_cost_per_token": 5, "input_cost_per_token_above_200k_tokens": 6}, "broken": 3}`))
+	if err != nil || m.Len() != 3 {
+		t.Fatalf("%v, %v", m, err)
+	}
+	UseCostMap(m)
+	defer UseCostMap(nil)
+	p, l, c, src := Model("gpt-4o", "", Overrides{Numbers: map[string]float64{"output_cost_per_token": 9}})
+	if p.Input.Base != 1e-3 || p.Output.Base != 9 || l.Input != 7 || l.Output != 8 || c.Vision || !c.Tools || !src.Map || !src.Config || p.CacheRead.Set {
+		t.Errorf("%+v %+v %+v %+v", p, l, c, src)
+	}
+	if p, _, _, src := Model("hosted_vllm/private", "", Overrides{}); p.Input.of(200_001) != 6 || !src.Known() {
+		t.Errorf("%+v %+v", p, src)
+	}
+	if _, _, _, src := Model("hosted_vllm/broken", "", Overrides{}); src.Known() {
+		t.Errorf("%+v", src)
+	}
+	if _, _, _, src := Model("openai/gpt-4o-mini", "", Overrides{}); src.Vendor != "openai" {
+		t.Errorf("the embedded list is not asked: %+v", src)
+	}
+	for _, text := range []string{"", "[]", "{}", `{"sample_spec": {}}`, "{"} {
+		if _, err := ParseCostMap([]byte(text)); err == nil {
+			t.Errorf("%q is read", text)
+		}
 	}
 }
 

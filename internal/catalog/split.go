@@ -112,7 +112,7 @@ func studioModel(name string) bool {
 	switch {
 	case strings.HasPrefix(name, "mistral"), strings.HasPrefix(name, "codestral"), strings.HasPrefix(name, "open-mi"), strings.HasPrefix(name, "ministral"):
 		return hasModel("mistral", name)
-	case strings.HasPrefix(name, "command"):
+	case strings.HasPrefix(name, "command-a"):
 		return hasModel("cohere", name)
 	}
 	return false
@@ -172,6 +172,7 @@ var shapes = sync.OnceValue(func() []shape {
 	var list []shape
 	for _, s := range [...][2]string{
 		{"text-completion-openai", `^(babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|ft:(babbage|davinci)-002.*)$`},
+		{"vertex_ai", `^text-embedding-(00\d|large-exp)`},
 		{"openai", `^(gpt-(\d|image|audio|realtime|live)|o[1-9](-|$)|chatgpt-|codex-|text-embedding-|dall-e-|tts-1|whisper-1|(omni|text)-moderation-|sora-\d|computer-use-preview)`},
 		{"openai", `ft:gpt-(3\.5-turbo|4)`},
 		{"bedrock", `^((us|us-gov|eu|apac|jp|au|ca|global)\.)?(anthropic|amazon|meta|mistral|cohere|ai21|stability|deepseek|openai|qwen|writer|twelvelabs|luma|moonshot|minimax|google|nvidia|zai)\.[a-z0-9]`},

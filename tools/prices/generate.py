@@ -103,14 +103,21 @@ def variant(prices):
 def variants(prices):
     if isinstance(prices, dict):
         return variant(prices)
-    out = []
+    # Cheaper hours are left out: of prices that hold at different hours of the
+    # day the dearest is kept, which is the safe one for a budget.
+    # An entry for hours of the day belongs to the date of the entry before it.
+    by_date, date = {}, ""
     for p in prices:
         constraint = p.get("constraint") or {}
-        if constraint.get("type") == "time_of_date":
-            continue  # cheaper hours: the standing price is the safe one
-        date = constraint.get("start_date", "")
-        out.append((date, f"{date}@{variant(p['prices'])}" if date else variant(p["prices"])))
-    return ";".join(text for _, text in sorted(out, key=lambda v: v[0]))
+        if constraint.get("type") != "time_of_date":
+            date = constraint.get("start_date", "")
+        if date not in by_date or total(p["prices"]) > total(by_date[date]):
+            by_date[date] = p["prices"]
+    return ";".join(f"{date}@{variant(p)}" if date else variant(p) for date, p in sorted(by_date.items()))
+
+
+def total(prices):
+    return sum(p["base"] if isinstance(p, dict) else p for p in prices.values() if p)
 
 
 def main():
