@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -248,8 +249,8 @@ func (c *chat) restamp(d *call.Deployment) string {
 }
 
 // send makes the upstream request. The lease is over when it returns an error.
-func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header) (call.Response, call.Lease, error) {
-	request := call.Request{Method: http.MethodPost, URL: lane.Target().URL, Header: header, Body: c.out.b}
+func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
+	request := call.Request{Method: http.MethodPost, URL: lane.Target().URL, Header: header, Body: c.out.b, Deadline: deadline}
 	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
 	if err != nil {
 		c.sent(lease)
@@ -272,12 +273,10 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 		// The answer is paid for: it is fetched also when nobody waits for it.
 		base = context.WithoutCancel(ctx)
 	}
-	attempt, cancel := context.WithTimeout(base, l.Timeout)
-	defer cancel()
 	begin := time.Now()
-	resp, lease, err := c.send(attempt, lane, lane.Target().Header)
+	resp, lease, err := c.send(base, lane, lane.Target().Header, begin.Add(l.Timeout))
 	if err != nil {
-		return c.broken(ctx, attempt, d, l, err)
+		return c.broken(ctx, base, d, l, err)
 	}
 	if c.answer == nil {
 		c.answer = takeBuffer()
@@ -300,7 +299,7 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 		e.Class, e.Status = call.ClassAPIResponseValidation, http.StatusBadGateway
 		return e
 	case err != nil:
-		return c.broken(ctx, attempt, d, l, err)
+		return c.broken(ctx, base, d, l, err)
 	}
 	if c.written == nil {
 		c.written = takeBuffer()
@@ -340,12 +339,16 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 // broken says why an exchange did not come to its end.
 func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
 	switch cause := context.Cause(attempt); {
-	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, errStalled):
+	case errors.Is(cause, errStalled), !c.call.Stream && timedOut(err):
 		return c.a.o.Classify.Timeout(d, l, c.call.Stream)
 	case client.Err() != nil && attempt.Err() != nil:
 		return clientGone(err)
 	}
 	return c.a.o.Classify.Transport(d, err)
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func clientGone(err error) *call.Error {

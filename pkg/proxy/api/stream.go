@@ -30,7 +30,7 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 	defer dog.stop()
 
 	begin := time.Now()
-	resp, lease, err := c.send(attempt, lane, lane.Target().StreamHeader)
+	resp, lease, err := c.send(attempt, lane, lane.Target().StreamHeader, time.Time{})
 	if err != nil {
 		return c.broken(ctx, attempt, d, l, err)
 	}

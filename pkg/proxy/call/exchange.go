@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Target is where a deployment is reached for one kind of call. It is computed
@@ -27,6 +28,9 @@ type Request struct {
 	// Body is sent with an exact Content-Length. It must stay untouched until
 	// the Lease says Done or, if it never does, for ever.
 	Body []byte
+	// Deadline bounds the whole exchange, the reading of the body included; zero
+	// does not. It is cheaper than a context that ends by itself.
+	Deadline time.Time
 }
 
 // Response is an upstream's answer, its body still unread.
@@ -40,7 +44,7 @@ type Response struct {
 }
 
 // Upstream sends one request and returns when the head of its answer is there.
-// The context bounds the whole exchange, the reading of the body included.
+// The context ends the whole exchange, the reading of the body included.
 //
 // It is the seam behind which the HTTP client can be replaced: nothing above it
 // knows net/http's client.

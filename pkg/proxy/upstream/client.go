@@ -2,16 +2,18 @@
 // back their answers. It knows nothing of models, keys or JSON, follows no
 // redirects, keeps no cookies and decodes no compression: what it is given goes
 // out, what comes back is returned.
+//
+// It has a client of its own, because net/http's costs a gateway two goroutines
+// and eight kilobytes of buffers per connection and two hand-overs between
+// goroutines per request: here the goroutine that serves a request writes it and
+// reads the answer. Upstreams behind an outbound proxy use net/http.
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -41,144 +43,220 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Buffer sizes of an upstream connection. A head and a body of up to this size
-// leave in one write; reading needs less, because answers are read into the
-// caller's buffer.
 const (
-	writeBuffer = 20 << 10
-	readBuffer  = 4 << 10
+	// readBuffer is for heads and small answers; what is larger is read past it.
+	readBuffer = 4 << 10
+	// maxHead bounds the head of an answer.
+	maxHead = 256 << 10
+	// oneWrite is the largest request that is copied behind its head, so that
+	// both leave in one write, and that is written before the answer is read.
+	oneWrite = 64 << 10
 )
 
-// Client is an Upstream on net/http's Transport.
+func tlsConfig(o Options) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: o.InsecureSkipVerify, //nolint:gosec // SSL_VERIFY=False is the operator's word
+		ClientSessionCache: tls.NewLRUClientSessionCache(256),
+	}
+}
+
+// Client is an Upstream. It is safe for concurrent use.
 type Client struct {
-	transport *http.Transport
-	exchanges sync.Pool
+	o       Options
+	tls     *tls.Config
+	proxied *proxied
+
+	hosts   atomic.Pointer[map[hostKey]*host] // copied when one is added
+	adding  sync.Mutex
+	idle    atomic.Int64
+	closed  atomic.Bool
+	sweeper *time.Timer
 }
 
 var _ call.Upstream = (*Client)(nil)
 
 // New returns a client. Close it when no request is in flight any more.
 func New(o Options) *Client {
-	orDefault := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = 45 * time.Second
 	}
-	orDefault(&o.IdleTimeout, 45*time.Second)
-	orDefault(&o.DialTimeout, 10*time.Second)
-	if o.MaxIdlePerHost == 0 {
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = 10 * time.Second
+	}
+	if o.MaxIdlePerHost <= 0 {
 		o.MaxIdlePerHost = 1024
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}
-	c := &Client{transport: &http.Transport{
-		Proxy:                  o.Proxy,
-		DialContext:            o.Dial,
-		MaxIdleConns:           o.MaxIdle,
-		MaxIdleConnsPerHost:    o.MaxIdlePerHost,
-		IdleConnTimeout:        o.IdleTimeout,
-		TLSHandshakeTimeout:    o.DialTimeout,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      false,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
-		MaxResponseHeaderBytes: 256 << 10,
-		WriteBufferSize:        writeBuffer,
-		ReadBufferSize:         readBuffer,
-		TLSClientConfig: &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			InsecureSkipVerify: o.InsecureSkipVerify, //nolint:gosec // SSL_VERIFY=False is the operator's word
-			ClientSessionCache: tls.NewLRUClientSessionCache(256),
-		},
-	}}
-	c.exchanges.New = func() any { return newExchange(&c.exchanges) }
+	c := &Client{o: o, tls: tlsConfig(o)}
+	if o.Proxy != nil {
+		c.proxied = newProxied(o)
+	}
+	c.hosts.Store(&map[hostKey]*host{})
+	c.sweeper = time.AfterFunc(time.Hour, c.sweep)
+	c.sweeper.Stop()
 	return c
 }
 
-// Close drops idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close drops idle connections, and those in use when they become idle.
+func (c *Client) Close() {
+	c.closed.Store(true)
+	c.sweeper.Stop()
+	for _, h := range *c.hosts.Load() {
+		h.drop(0)
+	}
+	if c.proxied != nil {
+		c.proxied.Close()
+	}
+}
 
-// Do sends r. The transport sends a request anew on another connection when the
-// peer had closed the kept one before answering anything (see exchange.body and
-// the nil Idempotency-Key of Header).
-func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
-	x := c.exchanges.Get().(*exchange)
-	req := x.request(ctx, r)
-	resp, err := c.transport.RoundTrip(req)
+// hostKey names where connections lead.
+type hostKey struct{ scheme, host string }
+
+// host keeps the idle connections to one address, the youngest on top: under
+// little load the others grow old and are closed.
+type host struct {
+	client  *Client
+	address string // with a port
+	name    string // for TLS; empty for plain text
+	mu      sync.Mutex
+	idle    []*conn
+}
+
+func (c *Client) host(u *url.URL) *host {
+	key := hostKey{u.Scheme, u.Host}
+	if h := (*c.hosts.Load())[key]; h != nil {
+		return h
+	}
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	old := *c.hosts.Load()
+	if h := old[key]; h != nil {
+		return h
+	}
+	h := &host{client: c}
+	port := u.Port()
+	if u.Scheme == "https" {
+		h.name = u.Hostname()
+		if port == "" {
+			port = "443"
+		}
+	} else if port == "" {
+		port = "80"
+	}
+	h.address = net.JoinHostPort(u.Hostname(), port)
+	grown := make(map[hostKey]*host, len(old)+1)
+	for k, v := range old {
+		grown[k] = v
+	}
+	grown[key] = h
+	c.hosts.Store(&grown)
+	return h
+}
+
+// take returns an idle connection that is still good, or nil.
+func (h *host) take() *conn {
+	now := time.Now()
+	for {
+		h.mu.Lock()
+		n := len(h.idle)
+		if n == 0 {
+			h.mu.Unlock()
+			return nil
+		}
+		c := h.idle[n-1]
+		h.idle[n-1] = nil
+		h.idle = h.idle[:n-1]
+		h.mu.Unlock()
+		h.client.idle.Add(-1)
+		if now.Sub(c.since) < h.client.o.IdleTimeout && c.quiet() {
+			return c
+		}
+		c.Close()
+	}
+}
+
+// put keeps a connection for the next request.
+func (h *host) put(c *conn) {
+	limit := h.client.o.MaxIdle
+	if h.client.closed.Load() || limit > 0 && h.client.idle.Load() >= int64(limit) {
+		c.Close()
+		return
+	}
+	c.since, c.used = time.Now(), true
+	h.mu.Lock()
+	if len(h.idle) >= h.client.o.MaxIdlePerHost {
+		h.mu.Unlock()
+		c.Close()
+		return
+	}
+	h.idle = append(h.idle, c)
+	h.mu.Unlock()
+	if h.client.idle.Add(1) == 1 {
+		h.client.sweeper.Reset(h.client.o.IdleTimeout)
+	}
+	if h.client.closed.Load() {
+		h.drop(0) // Close may have passed before the connection was here
+	}
+}
+
+// drop closes connections that have been idle for at least age.
+func (h *host) drop(age time.Duration) {
+	now := time.Now()
+	h.mu.Lock()
+	n := 0
+	for n < len(h.idle) && now.Sub(h.idle[n].since) >= age {
+		n++
+	}
+	old := append([]*conn(nil), h.idle[:n]...)
+	kept := copy(h.idle, h.idle[n:])
+	clear(h.idle[kept:])
+	h.idle = h.idle[:kept]
+	h.mu.Unlock()
+	h.client.idle.Add(-int64(n))
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+// sweep closes what has grown old, and comes back while anything is idle.
+func (c *Client) sweep() {
+	for _, h := range *c.hosts.Load() {
+		h.drop(c.o.IdleTimeout)
+	}
+	if c.idle.Load() > 0 && !c.closed.Load() {
+		c.sweeper.Reset(c.o.IdleTimeout / 2)
+	}
+}
+
+// dial connects.
+func (h *host) dial(ctx context.Context) (*conn, error) {
+	plain, err := h.client.o.Dial(ctx, "tcp", h.address)
 	if err != nil {
-		return call.Response{}, x, err
+		return nil, err
 	}
-	return call.Response{
-		Status: resp.StatusCode,
-		Header: resp.Header,
-		Length: resp.ContentLength,
-		Body:   resp.Body,
-	}, x, nil
+	c := newConn(plain, h)
+	if h.name == "" {
+		return c, nil
+	}
+	config := h.client.tls.Clone()
+	config.ServerName = h.name
+	secure := tls.Client(plain, config)
+	hello, cancel := context.WithTimeout(ctx, h.client.o.DialTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(hello); err != nil {
+		plain.Close()
+		return nil, &tlsError{err}
+	}
+	c.Conn = secure
+	c.reader.Reset(secure)
+	return c, nil
 }
 
-// Header returns h as a header that Do can send again and again: with an
-// Idempotency-Key without values, by which net/http takes a POST as repeatable
-// on another connection, and which it does not send.
-func Header(h http.Header) http.Header {
-	out := h.Clone()
-	if out == nil {
-		out = http.Header{}
-	}
-	if _, ok := out["Idempotency-Key"]; !ok {
-		out["Idempotency-Key"] = nil
-	}
-	return out
-}
+// tlsError says that a handshake failed, whatever the reason reads like.
+type tlsError struct{ err error }
 
-// exchange holds what one attempt needs of memory beside net/http's own, and
-// counts the writes that the transport has begun and not ended.
-type exchange struct {
-	pool    *sync.Pool
-	reader  bytes.Reader
-	body    io.ReadCloser // a NopCloser around reader: net/http sends head and body of these in one write
-	getBody func() (io.ReadCloser, error)
-	data    []byte
-	trace   httptrace.ClientTrace
-	writing atomic.Int32
-}
-
-func newExchange(pool *sync.Pool) *exchange {
-	x := &exchange{pool: pool}
-	x.body = io.NopCloser(&x.reader)
-	x.getBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.data)), nil }
-	x.trace.GotConn = func(httptrace.GotConnInfo) { x.writing.Add(1) }
-	x.trace.WroteRequest = func(httptrace.WroteRequestInfo) { x.writing.Add(-1) }
-	return x
-}
-
-func (x *exchange) request(ctx context.Context, r *call.Request) *http.Request {
-	x.data = r.Body
-	req := (&http.Request{
-		Method:        r.Method,
-		URL:           r.URL,
-		Host:          r.URL.Host,
-		Header:        r.Header,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		ContentLength: int64(len(r.Body)),
-	}).WithContext(httptrace.WithClientTrace(ctx, &x.trace))
-	if len(r.Body) > 0 {
-		x.reader.Reset(r.Body)
-		req.Body = x.body
-		req.GetBody = x.getBody
-	}
-	return req
-}
-
-// Done implements call.Lease. An exchange whose writes have not all ended is
-// left to the garbage collector: the transport still holds it.
-func (x *exchange) Done() bool {
-	if x.writing.Load() != 0 {
-		return false
-	}
-	x.data = nil
-	x.reader.Reset(nil)
-	x.pool.Put(x)
-	return true
-}
+func (e *tlsError) Error() string { return "tls: " + e.err.Error() }
+func (e *tlsError) Unwrap() error { return e.err }

@@ -1,0 +1,307 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// conn is one connection to an upstream. Whoever has taken it is alone with it.
+type conn struct {
+	net.Conn
+	host   *host
+	reader *bufio.Reader
+	raw    syscall.RawConn // nil where the socket cannot be looked at
+	peek   func(fd uintptr) bool
+	alive  bool
+	since  time.Time
+	used   bool // has served a request before
+}
+
+func newConn(plain net.Conn, h *host) *conn {
+	c := &conn{Conn: plain, host: h, reader: bufio.NewReaderSize(plain, readBuffer)}
+	if s, ok := plain.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	c.peek = func(fd uintptr) bool {
+		c.alive = nothingToRead(fd)
+		return true
+	}
+	return c
+}
+
+// quiet reports whether an idle connection can be used: the peer has neither
+// closed it nor said anything. What it says between requests (a 408 before it
+// closes) would be taken for the answer to the next one.
+func (c *conn) quiet() bool {
+	if c.reader.Buffered() > 0 {
+		return false
+	}
+	if c.raw == nil {
+		return true
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	return c.raw.Read(c.peek) == nil && c.alive
+}
+
+var heads = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// errBadAnswer is an answer that is not HTTP/1.1 as it is written.
+var errBadAnswer = errors.New("malformed HTTP answer")
+
+// Do implements call.Upstream. A request on a connection that had been kept is
+// sent anew on a fresh one when nothing of an answer came: the peer had closed
+// it at the same moment.
+func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
+	if c.proxied != nil {
+		return c.proxied.Do(ctx, r)
+	}
+	h := c.host(r.URL)
+	if conn := h.take(); conn != nil {
+		resp, lease, nothing, err := conn.exchange(ctx, r)
+		if err == nil || !nothing || ctx.Err() != nil || expired(r.Deadline) {
+			return resp, lease, err
+		}
+		if !lease.Done() {
+			return resp, lease, err // the body is still being written
+		}
+	}
+	dialing := ctx
+	if !r.Deadline.IsZero() {
+		limited, cancel := context.WithDeadline(ctx, r.Deadline)
+		defer cancel()
+		dialing = limited
+	}
+	conn, err := h.dial(dialing)
+	if err != nil {
+		return call.Response{}, written{}, err
+	}
+	resp, lease, _, err := conn.exchange(ctx, r)
+	return resp, lease, err
+}
+
+func expired(deadline time.Time) bool { return !deadline.IsZero() && time.Now().After(deadline) }
+
+// written is the lease of a body that has been written.
+type written struct{}
+
+func (written) Done() bool { return true }
+
+// writing is the lease of a body that is written on a goroutine of its own.
+type writing struct{ done atomic.Bool }
+
+func (w *writing) Done() bool { return w.done.Load() }
+
+var past = time.Unix(1, 0)
+
+// exchange sends a request and reads the head of its answer. nothing says that
+// it failed before a byte of an answer came.
+func (c *conn) exchange(ctx context.Context, r *call.Request) (resp call.Response, lease call.Lease, nothing bool, err error) {
+	if err := ctx.Err(); err != nil {
+		c.Close()
+		return resp, written{}, true, err
+	}
+	_ = c.SetDeadline(r.Deadline)
+	b := &body{conn: c}
+	if ctx.Done() != nil {
+		b.ctx = ctx
+		b.stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(past) })
+	}
+	lease, err = c.send(r)
+	b.lease = lease
+	if err == nil || !c.used {
+		// An upstream that does not want to read everything may have said why.
+		if err != nil {
+			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		}
+		var headErr error
+		resp, nothing, headErr = c.readHead(b)
+		if headErr == nil {
+			if err != nil {
+				b.reuse = false
+			}
+			return resp, lease, false, nil
+		}
+		if err == nil {
+			err = headErr
+		}
+	} else {
+		nothing = true
+	}
+	b.end(false)
+	if cause := ctx.Err(); cause != nil {
+		err = cause
+	}
+	return call.Response{}, lease, nothing, err
+}
+
+// send writes the request. What fits leaves in one write, before the answer is
+// read; a large body is written while the answer may already come.
+func (c *conn) send(r *call.Request) (call.Lease, error) {
+	p := heads.Get().(*[]byte)
+	b := appendHead((*p)[:0], r)
+	if len(b)+len(r.Body) <= oneWrite {
+		b = append(b, r.Body...)
+		_, err := c.Write(b)
+		*p = b
+		heads.Put(p)
+		if err != nil {
+			return written{}, fmt.Errorf("send the request: %w", err)
+		}
+		return written{}, nil
+	}
+	*p = b
+	lease := &writing{}
+	go func() {
+		buffers := net.Buffers{b, r.Body}
+		_, err := buffers.WriteTo(c.Conn)
+		heads.Put(p)
+		lease.done.Store(true)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			// The answer, if there is one, is read as far as it came.
+			_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		}
+	}()
+	return lease, nil
+}
+
+// appendHead appends the request line and headers.
+func appendHead(b []byte, r *call.Request) []byte {
+	b = append(b, r.Method...)
+	b = append(b, ' ')
+	b = append(b, requestURI(r)...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, r.URL.Host...)
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+	for name, values := range r.Header {
+		for _, v := range values {
+			b = append(b, '\r', '\n')
+			b = append(b, name...)
+			b = append(b, ':', ' ')
+			b = append(b, v...)
+		}
+	}
+	return append(b, "\r\n\r\n"...)
+}
+
+// uris remembers the encoded form of URLs, which are few and shared.
+var (
+	uris     sync.Map // *url.URL -> string
+	uriCount atomic.Int32
+)
+
+func requestURI(r *call.Request) string {
+	if s, ok := uris.Load(r.URL); ok {
+		return s.(string)
+	}
+	s := r.URL.RequestURI()
+	if uriCount.Load() < 4096 { // reloads make new ones
+		uris.Store(r.URL, s)
+		uriCount.Add(1)
+	}
+	return s
+}
+
+// body is the body of one answer. It gives its connection back at its end.
+type body struct {
+	conn    *conn // nil when over
+	ctx     context.Context
+	stop    func() bool
+	lease   call.Lease
+	reuse   bool
+	left    int64     // of a body with a length; -1 until the connection closes
+	chunks  io.Reader // of a chunked one
+	lastErr error
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (n int, err error) {
+	if b.conn == nil {
+		if b.lastErr == nil {
+			b.lastErr = http.ErrBodyReadAfterClose
+		}
+		return 0, b.lastErr
+	}
+	switch {
+	case b.chunks != nil:
+		n, err = b.chunks.Read(p)
+		if err == io.EOF {
+			if err = b.trailer(); err == nil {
+				err = io.EOF
+			}
+		}
+	case b.left < 0:
+		n, err = b.conn.reader.Read(p)
+	case b.left == 0:
+		err = io.EOF
+	default:
+		n, err = b.conn.reader.Read(p[:min(int64(len(p)), b.left)])
+		b.left -= int64(n)
+		switch {
+		case err == io.EOF && b.left > 0:
+			err = io.ErrUnexpectedEOF
+		case b.left == 0 && err == nil:
+			err = io.EOF
+		}
+	}
+	if err != nil {
+		if err != io.EOF && b.ctx != nil && b.ctx.Err() != nil {
+			err = b.ctx.Err()
+		}
+		b.lastErr = err
+		b.end(err == io.EOF)
+	}
+	return n, err
+}
+
+// trailer reads what follows the last chunk.
+func (b *body) trailer() error {
+	for range 64 {
+		line, err := b.conn.reader.ReadSlice('\n')
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		if len(line) <= 2 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: an endless trailer", errBadAnswer)
+}
+
+// Close implements io.Closer. Before the end it gives the connection up.
+func (b *body) Close() error {
+	b.end(false)
+	return nil
+}
+
+// end keeps the connection when its answer was read to the end, else closes it.
+func (b *body) end(complete bool) {
+	c := b.conn
+	if c == nil {
+		return
+	}
+	b.conn = nil
+	// A cancellation that is on its way would hit the next request.
+	undisturbed := b.stop == nil || b.stop()
+	if complete && b.reuse && undisturbed && b.lease.Done() && c.reader.Buffered() == 0 {
+		c.host.put(c)
+		return
+	}
+	c.Close()
+}
