@@ -352,3 +352,27 @@ func TestTheTablesWereCheckedAgainstTheEmulatedRelease(t *testing.T) {
 		t.Errorf("release or names changed since the last check: run python3 tools/vocab/check.py\nchecked %snow     %s", checked, want)
 	}
 }
+
+func TestTheMigrationManifestHoldsTogether(t *testing.T) {
+	if !strings.Contains(migrationsTSV, "LiteLLM "+Compat+" ") {
+		t.Errorf("data/migrations.tsv is not of release %s: run tools/vocab/migrations.py", Compat)
+	}
+	list := Migrations()
+	if len(list) < 200 || list[len(list)-1].Name != MigrationHead() {
+		t.Errorf("%d migrations, head %s", len(list), MigrationHead())
+	}
+	for i, m := range list {
+		if i > 0 && m.Name <= list[i-1].Name {
+			t.Errorf("%s is out of order", m.Name)
+		}
+		if len(m.SHA256) != 64 || strings.Trim(m.SHA256, "0123456789abcdef") != "" {
+			t.Errorf("%s: checksum %q", m.Name, m.SHA256)
+		}
+		if got, ok := LookupMigration(m.Name); !ok || got != m {
+			t.Errorf("%s is not found", m.Name)
+		}
+	}
+	if _, ok := LookupMigration("20250101000000_nothing"); ok {
+		t.Error("a migration that does not exist is found")
+	}
+}
