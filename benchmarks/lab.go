@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// lab holds the processes of a comparison.
+type lab struct {
+	dir, bin string
+	mock     *exec.Cmd
+	mockURL  string
+	proxies  []*proxy
+	notes    []string
+	ready    time.Duration // of llmgw serve, from its start
+}
+
+// proxy is one process under test, pinned to a CPU of its own.
+type proxy struct {
+	name string
+	url  string
+	cmd  *exec.Cmd
+	log  string
+	idle int64 // resident bytes before any request
+}
+
+func (p *proxy) pid() int { return p.cmd.Process.Pid }
+
+// pinned runs a command on one CPU, where taskset is at hand.
+func pinned(cpu int, name string, args ...string) *exec.Cmd {
+	if _, err := exec.LookPath("taskset"); err == nil {
+		return exec.Command("taskset", append([]string{"-c", strconv.Itoa(cpu), name}, args...)...)
+	}
+	return exec.Command(name, args...)
+}
+
+// urlOf starts a command that prints its URL on its first line.
+func urlOf(cmd *exec.Cmd) (string, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return "", fmt.Errorf("%s printed no URL: %w", cmd, err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+func (l *lab) startMock(context.Context) error {
+	l.mock = pinned(0, l.bin, "mock", "--quiet", "--port", "0", "--chunks", "50", "--chunk-bytes", "24")
+	l.mock.Env = append(os.Environ(), "GOMAXPROCS=1")
+	l.mock.Stderr = os.Stderr
+	var err error
+	if l.mockURL, err = urlOf(l.mock); err != nil {
+		l.mock = nil
+		return fmt.Errorf("start the mock: %w", err)
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (l *lab) startProxies(ctx context.Context) error {
+	if err := l.startRefProxy(); err != nil {
+		return fmt.Errorf("start the ReverseProxy: %w", err)
+	}
+	if err := l.startNginx(ctx); err != nil {
+		l.notes = append(l.notes, "nginx left out: "+err.Error())
+	}
+	if err := l.startServe(ctx); err != nil {
+		return fmt.Errorf("start llmgw serve: %w", err)
+	}
+	time.Sleep(500 * time.Millisecond) // let start-up work settle before "idle" is read
+	for _, p := range l.proxies {
+		p.idle = resident(p.pid())
+	}
+	return nil
+}
+
+func (l *lab) startRefProxy() error {
+	cmd := pinned(1, l.bin, "bench", "refproxy", "--port", "0", "--upstream", l.mockURL)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	url, err := urlOf(cmd)
+	if err != nil {
+		return err
+	}
+	l.proxies = append(l.proxies, &proxy{name: "ReverseProxy", url: url, cmd: cmd})
+	return nil
+}
+
+const nginxConf = `%s
+daemon off;
+worker_processes 1;
+pid %[2]s/nginx.pid;
+error_log %[2]s/nginx.log crit;
+events { worker_connections 8192; }
+http {
+    access_log off;
+    client_body_temp_path %[2]s/body;
+    proxy_temp_path %[2]s/proxy;
+    fastcgi_temp_path %[2]s/fastcgi;
+    uwsgi_temp_path %[2]s/uwsgi;
+    scgi_temp_path %[2]s/scgi;
+    keepalive_requests 100000000;
+    keepalive_timeout 75s;
+    client_body_buffer_size 64k;
+    upstream mock { server %[3]s; keepalive 1024; keepalive_requests 100000000; }
+    server {
+        listen 127.0.0.1:%[4]d backlog=4096;
+        location / {
+            proxy_pass http://mock;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Authorization "Bearer upstream";
+            proxy_buffering off;
+        }
+    }
+}
+`
+
+func (l *lab) startNginx(ctx context.Context) error {
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		if _, serr := os.Stat("/usr/sbin/nginx"); serr != nil {
+			return errors.New("not installed")
+		}
+		path = "/usr/sbin/nginx"
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root;"
+	}
+	conf := filepath.Join(l.dir, "nginx.conf")
+	text := fmt.Sprintf(nginxConf, user, l.dir, strings.TrimPrefix(l.mockURL, "http://"), port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		return err
+	}
+	cmd := pinned(1, path, "-p", l.dir, "-c", conf)
+	p := &proxy{name: "nginx", url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, "nginx.err")}
+	return l.begin(ctx, p, "/v1/models")
+}
+
+const serveConf = `model_list:
+  - model_name: mock/plain
+    litellm_params:
+      model: openai/mock/plain/x
+      api_base: %[1]s/v1
+      api_key: upstream
+  - model_name: mock/itl-5ms
+    litellm_params:
+      model: openai/mock/itl-5ms/x
+      api_base: %[1]s/v1
+      api_key: upstream
+  - model_name: mock/itl-50ms
+    litellm_params:
+      model: openai/mock/itl-50ms/x
+      api_base: %[1]s/v1
+      api_key: upstream
+general_settings:
+  master_key: %[2]s
+`
+
+// startServe starts the gateway with its whole default path on: key, routing,
+// accounting, counters, response headers. Only the access log is off.
+func (l *lab) startServe(ctx context.Context) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	conf := filepath.Join(l.dir, "config.yaml")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, serveConf, l.mockURL, masterKey), 0o600); err != nil {
+		return err
+	}
+	cmd := pinned(1, l.bin, "serve", "--config", conf, "--host", "127.0.0.1", "--port", strconv.Itoa(port))
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "XDG_STATE_HOME=" + l.dir, "GOMAXPROCS=1",
+		"LITELLM_LOG=ERROR", "LITELLM_MODE=PRODUCTION",
+	}
+	p := &proxy{name: "llmgw", url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, "serve.err")}
+	start := time.Now()
+	if err := l.begin(ctx, p, "/health/readiness"); err != nil {
+		return err
+	}
+	l.ready = time.Since(start)
+	return nil
+}
+
+// begin starts a proxy and waits until a path answers 200.
+func (l *lab) begin(ctx context.Context, p *proxy, path string) error {
+	f, err := os.Create(p.log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p.cmd.Stdout, p.cmd.Stderr = f, f
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	go func() { _ = p.cmd.Wait(); close(exited) }()
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+		resp, err := client.Get(p.url + path)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				l.proxies = append(l.proxies, p)
+				return nil
+			}
+		}
+		select {
+		case <-exited:
+			b, _ := os.ReadFile(p.log)
+			return fmt.Errorf("%s ended: %s", p.name, strings.TrimSpace(string(b)))
+		case <-ctx.Done():
+			_ = p.cmd.Process.Kill()
+			return ctx.Err()
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	_ = p.cmd.Process.Kill()
+	b, _ := os.ReadFile(p.log)
+	return fmt.Errorf("%s was not ready within 15 s: %s", p.name, strings.TrimSpace(string(b)))
+}
+
+// stop ends all processes, each by its own number.
+func (l *lab) stop() {
+	for _, p := range l.proxies {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	if l.mock != nil {
+		_ = l.mock.Process.Signal(syscall.SIGTERM)
+		_ = l.mock.Wait()
+	}
+	time.Sleep(200 * time.Millisecond)
+	for _, p := range l.proxies {
+		_ = p.cmd.Process.Kill()
+	}
+}
+
+// resident is the memory of a process and its children, in bytes.
+func resident(pid int) int64 {
+	var total int64
+	for pids := []int{pid}; len(pids) > 0; pids = pids[1:] {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pids[0]))
+		if err != nil {
+			continue
+		}
+		if _, rest, ok := strings.Cut(string(b), "\nVmRSS:"); ok {
+			if f := strings.Fields(rest); len(f) > 0 {
+				kb, _ := strconv.ParseInt(f[0], 10, 64)
+				total += kb << 10
+			}
+		}
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[0]))
+		for _, t := range tasks {
+			c, _ := os.ReadFile(t)
+			for f := range strings.FieldsSeq(string(c)) {
+				if n, err := strconv.Atoi(f); err == nil {
+					pids = append(pids, n)
+				}
+			}
+		}
+	}
+	return total
+}
