@@ -13,6 +13,7 @@ import (
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/internal/startcheck"
+	"github.com/llmgw/llmgw/pkg/proxy"
 )
 
 func newConfigCommand(a *app) *cobra.Command {
@@ -91,7 +92,7 @@ Exit codes: 0 serve would start (with --strict: and has nothing to warn about);
 		if err == nil {
 			facts := startcheck.Facts{Host: host, InsecureNoAuth: insecure, AllowMissingGuardrails: missGuardrails}
 			found = startcheck.Report(found, append(startcheck.Check(tree, facts), startcheck.Warnings(tree, facts)...))
-			found = startcheck.Report(found, withoutProvider(tree))
+			found = startcheck.Report(found, leftOut(tree))
 		}
 		v := newValidation(tree, found)
 		if writeErr := outs.each(v.write); writeErr != nil {
@@ -111,26 +112,25 @@ Exit codes: 0 serve would start (with --strict: and has nothing to warn about);
 	return c
 }
 
-// withoutProvider warns of deployments that will be switched off because their
-// model names no provider.
-func withoutProvider(tree *config.Tree) []finding.Finding {
-	var list []finding.Finding
+// leftOut is what serve would leave out of the configuration and say so:
+// deployments it cannot reach, settings it does not act on. None of it keeps
+// serve from starting.
+func leftOut(tree *config.Tree) []finding.Finding {
+	_, list := proxy.Load(tree, "")
+	names := map[string]string{}
 	for _, m := range tree.Models() {
-		proxied, _ := m.Params.Get("use_litellm_proxy").Bool()
-		params := catalog.Params{CustomProvider: m.Provider.V, APIBase: m.APIBase.V, UseLiteLLMProxy: proxied}
-		if _, _, reason := catalog.Split(m.ProviderModel.V, params); reason != catalog.NoProvider || m.ProviderModel.Unknown {
-			continue
+		names[m.ProviderModel.Path] = m.ProviderModel.V
+	}
+	for i := range list {
+		f := &list[i]
+		f.Severity = min(f.Severity, finding.Warning)
+		if name := names[f.Path]; name != "" && f.Fix == "" {
+			if _, _, reason := catalog.Split(name, catalog.Params{}); reason == catalog.NoProvider {
+				prefix, _, _ := strings.Cut(name, "/")
+				f.Message = fmt.Sprintf("%s: %q is not a provider; the deployment is disabled", f.Path, prefix)
+				f.Fix = fmt.Sprintf("for an OpenAI-compatible server write \"openai/%s\" or \"hosted_vllm/%s\"", name, name)
+			}
 		}
-		if m.Params.Get("litellm_credential_name") != nil {
-			continue // the credential may name the provider
-		}
-		prefix, _, _ := strings.Cut(m.ProviderModel.V, "/")
-		list = append(list, finding.Finding{
-			ID: "RTE017", Severity: finding.Warning, Pos: m.ProviderModel.Pos, Path: m.ProviderModel.Path,
-			Message: fmt.Sprintf("%s: %q is not a provider; the deployment is switched off", m.ProviderModel.Path, prefix),
-			Fix: fmt.Sprintf("for an OpenAI-compatible server write \"openai/%s\" or \"hosted_vllm/%s\"",
-				m.ProviderModel.V, m.ProviderModel.V),
-		})
 	}
 	return list
 }
