@@ -28,6 +28,7 @@ func bodies() map[string][]byte {
 		"200B":       chat("Say hello."),
 		"16KB":       chat(strings.Repeat("lorem ipsum dolor sit amet, ", 16<<10/28)),
 		"16KB-turns": []byte(`{"messages":[` + strings.Join(turns, ",") + `],"stream":true,"model":"fast"}`),
+		"100KB-code": chat(strings.Repeat("\tif x := m[\"key\"]; x != \"\" {\n\t\treturn \"a\\\\b\"\n\t}\n", 100<<10/70)),
 		"1MB":        chat(strings.Repeat("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=", 1<<20/36)),
 	}
 }

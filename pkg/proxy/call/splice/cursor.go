@@ -269,52 +269,63 @@ const (
 func (c *cursor) text() (escaped bool) {
 	b := c.b
 	i := c.i + 1
-	// Most strings are names and short values: look at a few words first.
-	for stop := i + swarSpan; i < stop && i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		q, s := w^quotes, w^slashes
-		// The lowest set top bit of each term is exact: it marks the first match.
-		hit := ((q - ones) &^ q & tops) | ((s - ones) &^ s & tops)
-		if hit != 0 {
-			i += bits.TrailingZeros64(hit) >> 3
-			if b[i] == '"' {
-				c.i = i + 1
-				return false
-			}
-			break
-		}
-	}
+	quote := -1 // the next quote, escaped or not, when it is known to be at or behind i
 	for {
-		n := bytes.IndexByte(b[i:], '"')
-		if n < 0 {
-			c.fail(len(b))
-			return escaped
-		}
-		end := i + n
-		for i <= end {
-			e := bytes.IndexByte(b[i:end], '\\')
-			if e < 0 {
-				c.i = end + 1
-				return escaped
+		// Most strings are names and short values, and text is often full of
+		// escapes: look at a few words first.
+		found := false
+		for stop := i + swarSpan; i < stop && i+8 <= len(b); i += 8 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			q, s := w^quotes, w^slashes
+			// The lowest set top bit of each term is exact: it marks the first match.
+			if hit := ((q - ones) &^ q & tops) | ((s - ones) &^ s & tops); hit != 0 {
+				i += bits.TrailingZeros64(hit) >> 3
+				found = true
+				break
 			}
-			escaped = true
-			i += e + 1
-			// i is at most end, so the byte behind the backslash exists.
-			switch b[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-				i++
-			case 'u':
-				if i+5 > len(b) || !hex4(b[i+1:i+5]) {
-					c.fail(i)
+		}
+		if !found {
+			// A long stretch: search it by vectors, for the quote only once.
+			if quote < i {
+				n := bytes.IndexByte(b[i:], '"')
+				if n < 0 {
+					c.fail(len(b))
 					return escaped
 				}
-				i += 5
-			default:
+				quote = i + n
+			}
+			if n := bytes.IndexByte(b[i:quote], '\\'); n >= 0 {
+				i += n
+			} else {
+				i = quote
+			}
+		}
+		if b[i] == '"' {
+			c.i = i + 1
+			return escaped
+		}
+		escaped = true
+		if i++; i >= len(b) {
+			c.fail(i)
+			return escaped
+		}
+		switch b[i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			i++
+		case 'u':
+			if i+5 > len(b) {
+				c.fail(len(b))
+				return escaped
+			}
+			if !hex4(b[i+1 : i+5]) {
 				c.fail(i)
 				return escaped
 			}
+			i += 5
+		default:
+			c.fail(i)
+			return escaped
 		}
-		// The quote that was found is escaped itself: search for the next.
 	}
 }
 

@@ -268,6 +268,10 @@ func (r *Request) Streams() bool { return r.stream }
 // WantsUsage reports whether the client asked for the usage event.
 func (r *Request) WantsUsage() bool { return r.usage }
 
+// SetsUsage reports whether the client says anything about the usage event, be
+// it yes or no.
+func (r *Request) SetsUsage() bool { return r.usageSpan.end != 0 }
+
 // MaxOutput returns the largest number of tokens the client allows for the
 // answer, under any of the names in use, or 0.
 func (r *Request) MaxOutput() int64 {

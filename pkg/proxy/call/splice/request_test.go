@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -376,4 +378,74 @@ func checkRewrite(t interface {
 			t.Fatalf("%q has come from nowhere: %s", name, v)
 		}
 	}
+}
+
+// A long string must be searched once, not once for each of its escapes.
+func TestScanIsLinear(t *testing.T) {
+	for _, unit := range []string{`\n`, strings.Repeat("x", 100) + `\n`, strings.Repeat("x", 100) + `\"`, strings.Repeat("x", 33) + `\u0041`} {
+		body := []byte(`{"a":"` + strings.Repeat(unit, 4<<20/len(unit)) + `"}`)
+		if err := new(Request).Scan(body); err != nil {
+			t.Errorf("%.20s: %v", unit, err)
+		}
+	}
+}
+
+// Any object, with any of the members that matter, keeps all that is not
+// documented to change.
+func TestRewriteKeepsTheRest(t *testing.T) {
+	var known []string
+	for _, name := range names {
+		if name != "" && name != "stream" && name != "model" && name != "stream_options" {
+			known = append(known, name)
+		}
+	}
+	value := rapid.OneOf(
+		rapid.SampledFrom([]string{"null", "true", "1.0", "-0", "1e400", "[]", "{}", `[1, {"a":"\u00e9"}]`, ` "x" `, `"\ud83d\ude00"`, "\"\xff\"", `{"model":"inner","model":2}`}),
+		rapid.Custom(func(t *rapid.T) string {
+			b, err := json.Marshal(rapid.String().Draw(t, "text"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}),
+	)
+	blank := rapid.SampledFrom([]string{"", " ", "\n\t", "  \r\n "})
+	rapid.Check(t, func(t *rapid.T) {
+		seen := map[string]bool{}
+		var parts []string
+		stream := false
+		for range rapid.IntRange(0, 12).Draw(t, "members") {
+			name := rapid.OneOf(rapid.SampledFrom(known), rapid.SampledFrom([]string{"temperature", "top_p", "x", "", "modeL", "ü"}),
+				rapid.SampledFrom([]string{"stream", "model", "stream_options"})).Draw(t, "name")
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			v := value.Draw(t, "value")
+			switch name {
+			case "model":
+				v = rapid.SampledFrom([]string{`"a"`, `"\u0061\"b"`}).Draw(t, "model")
+			case "stream":
+				stream = rapid.Bool().Draw(t, "stream")
+				v = fmt.Sprint(stream)
+			case "stream_options":
+				v = rapid.SampledFrom([]string{"null", "{}", `{ "include_usage" : true }`, `{"a":1,"include_usage":false}`, `{"include_usage":null}`}).Draw(t, "options")
+			}
+			key, _ := json.Marshal(name)
+			parts = append(parts, blank.Draw(t, "b")+string(key)+blank.Draw(t, "b")+":"+blank.Draw(t, "b")+v+blank.Draw(t, "b"))
+		}
+		body := []byte(blank.Draw(t, "b") + "{" + strings.Join(parts, ",") + blank.Draw(t, "b") + "}" + blank.Draw(t, "b"))
+		var r Request
+		if err := r.Scan(body); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(body, &want); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		if same := r.Append(nil, &Rewrite{Metadata: MetadataKeep}); !stripsAny(&r) && !bytes.Equal(same, body) {
+			t.Fatalf("changes bytes:\n%q\n%q", body, same)
+		}
+		checkRewrite(t, want, r.Append(nil, &Rewrite{Model: "m", Usage: true, Params: []Param{{Name: "p", Value: []byte("1")}}}), stream)
+	})
 }
