@@ -234,7 +234,7 @@ func FuzzWorkloads(f *testing.F) {
 				}
 			}
 		}
-		lines := strings.Count(text, "\n") + 1
+		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 		for _, f := range findings {
 			if f.Pos.Line < 1 || f.Pos.Line > lines {
 				t.Fatalf("finding at %s of %d lines", f.Pos, lines)

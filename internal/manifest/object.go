@@ -152,7 +152,9 @@ func newObject(file string, data []byte, doc *config.Node) *Object {
 	o.FirstLine = doc.Pos.Line
 	o.LastLine = o.FirstLine
 	if doc.Pos.End <= len(data) && doc.Pos.Offset < doc.Pos.End {
-		o.LastLine += bytes.Count(bytes.TrimRight(data[doc.Pos.Offset:doc.Pos.End], "\r\n \t"), []byte("\n"))
+		text := bytes.TrimRight(data[doc.Pos.Offset:doc.Pos.End], "\r\n \t")
+		// A line ends at \n, \r\n or a lone \r, as the reader counts them.
+		o.LastLine += bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte("\r")) - bytes.Count(text, []byte("\r\n"))
 	}
 	o.Source = sourceComment(data, doc.Pos.Offset)
 	if a := meta.Get("annotations"); a != nil && a.Kind == config.Map {

@@ -41,7 +41,7 @@ func FuzzRun(f *testing.F) {
 			return
 		}
 		for _, h := range r.Findings {
-			lines := strings.Count(string(r.Sources[h.Pos.File]), "\n") + 1
+			lines := len(SplitLines(r.Sources[h.Pos.File]))
 			if h.Pos.File == "" || h.Pos.Line < 1 || h.Pos.Line > lines {
 				t.Fatalf("%s points to %v of %d lines", h.ID, h.Pos, lines)
 			}

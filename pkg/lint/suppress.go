@@ -81,7 +81,7 @@ func scanSuppressions(file string, data []byte) []*suppression {
 		sc      commentScanner
 		offset  int
 	)
-	for n, raw := range bytes.SplitAfter(data, []byte("\n")) {
+	for n, raw := range SplitLines(data) {
 		line := strings.TrimRight(string(raw), "\r\n")
 		if n == 0 {
 			line = strings.TrimPrefix(line, "\ufeff")
@@ -119,6 +119,20 @@ func scanSuppressions(file string, data []byte) []*suppression {
 		offset += len(raw)
 	}
 	return out
+}
+
+// SplitLines cuts a file into lines with their ends, as editors and the reader
+// of configs count them: at \n, \r\n, or a lone \r.
+func SplitLines(data []byte) [][]byte {
+	var out [][]byte
+	start := 0
+	for i, b := range data {
+		if b == '\n' || b == '\r' && (i+1 == len(data) || data[i+1] != '\n') {
+			out = append(out, data[start:i+1])
+			start = i + 1
+		}
+	}
+	return append(out, data[start:])
 }
 
 // removal is the edit that deletes a comment, with its line when nothing else

@@ -50,11 +50,10 @@ func (q *quoter) start(file string, line int) (from, to int, ok bool) {
 	}
 	starts := q.starts[file]
 	if starts == nil {
-		starts = []int{0}
-		for i, b := range data {
-			if b == '\n' {
-				starts = append(starts, i+1)
-			}
+		at := 0
+		for _, line := range lint.SplitLines(data) {
+			starts = append(starts, at)
+			at += len(line)
 		}
 		q.starts[file] = starts
 	}
@@ -63,7 +62,7 @@ func (q *quoter) start(file string, line int) (from, to int, ok bool) {
 	}
 	from, to = starts[line-1], len(data)
 	if line < len(starts) {
-		to = starts[line] - 1
+		to = starts[line]
 	}
 	return from, from + len(bytes.TrimRight(data[from:to], "\r\n")), true
 }
