@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	textdiff "github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -26,6 +27,7 @@ func newDoctorCommand(a *app) *cobra.Command {
 		severity  string
 		failOn    string
 		duplicate bool
+		fix, diff bool
 		out       *outputFlags
 	)
 	c := &cobra.Command{
@@ -70,6 +72,31 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 			if err != nil {
 				return doctorError(err)
 			}
+			if fix || diff {
+				fixed, failed, err := lint.Fix(c.Context(), o, r)
+				if err != nil {
+					return doctorError(err)
+				}
+				for _, f := range failed {
+					a.warnf("%s", f)
+				}
+				if diff {
+					return doctorDiff(a, fixed)
+				}
+				for _, f := range fixed {
+					if err := f.Write(o.Dir); err != nil {
+						return badAnswer(err)
+					}
+					for _, h := range f.Findings {
+						a.infof("fixed %s: %s %s", h.Pos, h.ID, h.Message)
+					}
+				}
+				if len(fixed) > 0 {
+					if r, err = lint.Run(c.Context(), o); err != nil {
+						return doctorError(err)
+					}
+				}
+			}
 			err = outs.each(func(w io.Writer, format string) error {
 				ro := report.Options{MinSeverity: least, ShowDuplicates: duplicate, Version: buildVersion(), Width: doctorWidth(a)}
 				switch format {
@@ -110,6 +137,8 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 	fs.StringVar(&severity, "min-severity", "info", "show findings from this severity on: error, warning, info")
 	fs.StringVar(&failOn, "fail-on", "error", "exit 1 from this severity on: error, warning, info, never")
 	fs.BoolVar(&duplicate, "show-duplicates", false, "show every occurrence instead of \"+N more\"")
+	fs.BoolVar(&fix, "fix", false, "apply the fixes that change nothing but what the finding names")
+	fs.BoolVar(&diff, "diff", false, "show what --fix would change, and change nothing (exit 1 if it would)")
 	out = outputVar(fs, "text", "json", "github", "sarif")
 	c.AddCommand(newDoctorExplainCommand(a), newDoctorRulesCommand(a))
 	return c
@@ -281,6 +310,19 @@ func newDoctorRulesCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&format, "format", "text", "text, json or md")
 	return c
+}
+
+// doctorDiff prints the fixes as a unified diff.
+func doctorDiff(a *app, fixed []lint.Fixed) error {
+	for _, f := range fixed {
+		if _, err := a.out.Write(textdiff.Diff("a/"+f.Path, f.Old, "b/"+f.Path, f.New)); err != nil {
+			return err
+		}
+	}
+	if len(fixed) > 0 {
+		return badAnswer(nil)
+	}
+	return nil
 }
 
 // doctorWidth is the number of columns to wrap text to.

@@ -160,6 +160,9 @@ func (r *reader) open(path string) ([]byte, bool) {
 	}
 	r.seen[key] = true
 	r.files++
+	if data, ok := r.o.overlay[key]; ok {
+		return data, true
+	}
 	f, err := os.Open(r.onDisk(path))
 	if err != nil {
 		r.problem(path, "cannot be read: %s", cause(err))

@@ -39,6 +39,8 @@ type Options struct {
 	// NoSettings leaves .llmgw-doctor.yaml unread.
 	NoSettings bool
 	Now        time.Time // for dates in suppressions; zero is the present
+
+	overlay map[string][]byte // texts in place of files, for trying fixes out
 }
 
 // Input is one file that was looked at.

@@ -1,36 +1,43 @@
 package rule
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
 )
 
-// insert is the edit that adds an entry to a section of the config: in front
-// of its first entry with that entry's indentation, or inside its braces. It
-// is nil where the text cannot be edited with certainty.
+// insert is the edit that adds an entry to a section of the config: on a line
+// of its own under the section's key, indented like the first entry, or behind
+// the opening brace. It is nil where the text cannot be edited with certainty.
 func (u *Unit) insert(section, entry string) []finding.Edit {
 	n := u.Section(section)
-	if n == nil || n.Kind != config.Map || n.Len() == 0 || !n.Anchored.IsZero() || u.Config.Root.Has("include") {
-		return nil
-	}
-	first := n.At(0)
-	at := first.KeyPos
-	if at.End == 0 || at.File != u.Config.File || !first.Anchored.IsZero() {
+	if n == nil || n.Kind != config.Map || n.Len() == 0 || !u.Config.Exact || u.Config.Root.Has("include") {
 		return nil
 	}
 	for c := range n.Walk() {
 		if !c.Anchored.IsZero() {
-			return nil
+			return nil // an anchor or a merge key: the text is shared
 		}
 	}
-	edit := finding.Edit{File: at.File, Offset: at.Offset, End: at.Offset}
+	first := n.At(0).KeyPos
+	data := u.Config.Data
+	if first.End == 0 || n.KeyPos.End == 0 || first.Offset > len(data) {
+		return nil
+	}
+	edit := finding.Edit{File: first.File, Offset: first.Offset, End: first.Offset}
 	if n.Style == config.Flow {
 		edit.Text = entry + ", "
-	} else {
-		edit.Text = entry + u.newline() + strings.Repeat(" ", at.Col-1)
+		return []finding.Edit{edit}
 	}
+	next := bytes.IndexByte(data[n.KeyPos.End:], '\n')
+	if next < 0 || n.KeyPos.End+next+1 > first.Offset {
+		return nil
+	}
+	at := n.KeyPos.End + next + 1
+	edit.Offset, edit.End = at, at
+	edit.Text = strings.Repeat(" ", first.Col-1) + entry + u.newline()
 	return []finding.Edit{edit}
 }
 

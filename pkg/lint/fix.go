@@ -1,0 +1,162 @@
+package lint
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/manifest"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
+)
+
+// Fixed is one file with its safe fixes applied.
+type Fixed struct {
+	Path     string
+	Old, New []byte
+	Findings []rule.Hit // the ones that are gone
+}
+
+// Fix works out the safe fixes of a result without writing anything. Every
+// file is tried out: it must still be read, the fixed findings must be gone and
+// no new error may appear. What fails that is left alone and named.
+func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []string, err error) {
+	byFile := map[string][]rule.Hit{}
+	for _, h := range r.Findings {
+		known, ok := rule.Lookup(h.ID)
+		if !ok || known.Fix != rule.Safe || len(h.Edits) == 0 || r.generated(h.Edits[0].File) {
+			continue
+		}
+		file := h.Edits[0].File
+		if slices.ContainsFunc(h.Edits, func(e finding.Edit) bool { return e.File != file }) {
+			continue
+		}
+		byFile[file] = append(byFile[file], h)
+	}
+	files := make([]string, 0, len(byFile))
+	for f := range byFile {
+		files = append(files, f)
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		old, ok := r.Sources[file]
+		if !ok || file == "-" || file == o.StdinName {
+			continue
+		}
+		hits := byFile[file]
+		slices.SortStableFunc(hits, func(a, b rule.Hit) int { return cmp.Compare(a.ID, b.ID) })
+		var edits []finding.Edit
+		var taken []rule.Hit
+		for _, h := range hits {
+			if overlaps(edits, h.Edits) {
+				continue // the next run gets it
+			}
+			edits = append(edits, h.Edits...)
+			taken = append(taken, h)
+		}
+		text, err := config.Splice(old, edits)
+		if err != nil {
+			failed = append(failed, fmt.Sprintf("%s: %s", file, err))
+			continue
+		}
+		if why := try(ctx, o, r, file, text, taken); why != "" {
+			failed = append(failed, fmt.Sprintf("%s is left as it is: %s", file, why))
+			continue
+		}
+		fixed = append(fixed, Fixed{file, old, text, taken})
+	}
+	return fixed, failed, ctx.Err()
+}
+
+// generated reports whether a file came out of a template engine.
+func (r *Result) generated(file string) bool {
+	return r.Model != nil && slices.ContainsFunc(r.Model.Objects, func(o *manifest.Object) bool { return o.File == file && o.Source != "" })
+}
+
+func overlaps(have, add []finding.Edit) bool {
+	for _, a := range add {
+		for _, h := range have {
+			if a.Offset < h.End && h.Offset < a.End || a.Offset == h.Offset && a.End == h.End && a.Text == h.Text {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// try checks the inputs again with one file replaced. It says why the
+// replacement is no good, or "".
+func try(ctx context.Context, o Options, r *Result, file string, text []byte, gone []rule.Hit) string {
+	o.overlay = map[string][]byte{filepath.Clean(file): text}
+	if slices.Contains(o.Paths, "-") {
+		o.Paths = slices.DeleteFunc(slices.Clone(o.Paths), func(p string) bool { return p == "-" })
+	}
+	again, err := Run(ctx, o)
+	if err != nil {
+		return err.Error()
+	}
+	type key struct{ id, path string }
+	before := map[key]int{}
+	for _, h := range r.Findings {
+		before[key{h.ID, h.Path}]++
+	}
+	after := map[key]int{}
+	for _, h := range again.Findings {
+		k := key{h.ID, h.Path}
+		if after[k]++; h.Severity == finding.Error && after[k] > before[k] {
+			return fmt.Sprintf("the fix would bring %s: %s", h.ID, h.Message)
+		}
+	}
+	want := map[key]int{}
+	for _, h := range gone {
+		want[key{h.ID, h.Path}]++
+	}
+	for k, n := range want {
+		if k.path != "" && after[k] > before[k]-n {
+			return fmt.Sprintf("the fix for %s does not take effect", k.id)
+		}
+	}
+	return ""
+}
+
+// Write replaces the file, whole or not at all, with its permissions kept.
+func (f Fixed) Write(dir string) error {
+	path := f.Path
+	if dir != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: %s", f.Path, cause(err))
+	}
+	now, err := os.ReadFile(path)
+	if err != nil || string(now) != string(f.Old) {
+		return fmt.Errorf("%s changed while it was checked; it is left as it is", f.Path)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".llmgw-fix-*")
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %s", f.Path, cause(err))
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(f.New)
+	if err == nil {
+		err = tmp.Chmod(info.Mode().Perm())
+	}
+	if closed := tmp.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %s", f.Path, cause(err))
+	}
+	return nil
+}
