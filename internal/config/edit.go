@@ -79,10 +79,10 @@ func Splice(data []byte, edits []finding.Edit) ([]byte, error) {
 func Quote(text string) string {
 	plain := text != "" && resolvePlain(text).kind == String && resolvePlain(text).trap == noTrap &&
 		strings.IndexByte("-?:,[]{}#&*!|>'\"%@` ", text[0]) < 0 && text[len(text)-1] != ' ' && text[len(text)-1] != ':' &&
-		!strings.Contains(text, ": ") && !strings.Contains(text, " #") && !strings.HasPrefix(text, "0o") && text != "---" && text != "..."
+		!strings.Contains(text, ": ") && !strings.Contains(text, " #") && !strings.HasPrefix(text, "0o") && !strings.HasPrefix(text, "---") && !strings.HasPrefix(text, "...")
 	for i := 0; plain && i < len(text); i++ {
 		c := text[i]
-		plain = c >= ' ' && c < 0x7F && strings.IndexByte(",[]{}", c) < 0
+		plain = c >= ' ' && c < 0x7F && strings.IndexByte(",[]{}?", c) < 0
 	}
 	if plain {
 		if _, err := strconv.ParseFloat(text, 64); err != nil { // 1e6 is text in YAML 1.1 and a number in 1.2

@@ -71,6 +71,9 @@ func resolvePlain(s string) scalarValue {
 	return text
 }
 
+// maxDigits is the length from which Python refuses to read a number.
+const maxDigits = 4300
+
 func resolveInt(s string) (scalarValue, bool) {
 	sign, rest := "", s
 	if s[0] == '-' || s[0] == '+' {
@@ -80,6 +83,12 @@ func resolveInt(s string) (scalarValue, bool) {
 		}
 	}
 	v := scalarValue{kind: Int}
+	if len(s) > maxDigits {
+		if strings.Trim(rest, "0123456789_:") == "" {
+			return scalarValue{kind: String, odd: "it is a number of too many digits"}, true
+		}
+		return v, false
+	}
 	base, digits := 10, rest
 	switch {
 	case rest == "":

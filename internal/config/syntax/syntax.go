@@ -109,7 +109,7 @@ type Limits struct {
 const (
 	MaxBytes = 32 << 20
 	MaxDepth = 256
-	MaxNodes = 2_000_000
+	MaxNodes = 600_000
 )
 
 // Document is one document of a stream. Root is an empty plain scalar for a
