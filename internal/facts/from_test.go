@@ -217,3 +217,30 @@ spec:
 }
 
 func replace(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }
+
+// FuzzFrom: whatever the files say, the facts can be gathered and every sum
+// can be written down.
+func FuzzFrom(f *testing.F) {
+	f.Add(config1, manifests1)
+	f.Add("router_settings: {num_retries: -5, fallbacks: [a, {b: 1}, [c]], timeout: 1e400}", "kind: List")
+	f.Add("general_settings: {database_url: 'postgres://a:b@c:6432/d?connection_limit=9999999999999999999'}", manifests1)
+	f.Fuzz(func(t *testing.T, cfg, objects string) {
+		tree, _, err := config.Load(config.Sources{Data: []byte(cfg), File: "config.yaml", KeepReferences: true})
+		if err != nil {
+			return
+		}
+		parsed, _, err := manifest.Parse("k8s.yaml", []byte(objects))
+		if err != nil {
+			return
+		}
+		list, _ := manifest.Workloads(parsed)
+		for _, target := range []Target{"", LLMGW} {
+			d := From(Flags{Target: target, Ceiling: maxConnections(100)}, tree, list)
+			p := Pool(d.Pool())
+			text := strings.Join(p.Explain(), "\n") + strings.Join(Chain(d.Chain()).Ladder(), "\n")
+			if p.Demand < 0 || strings.Contains(text, "%!") || strings.Contains(text, "NaN") {
+				t.Fatalf("%s", text)
+			}
+		}
+	})
+}
