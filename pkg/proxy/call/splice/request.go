@@ -78,6 +78,8 @@ func (r *Request) Scan(body []byte) error {
 				return invalid(names[e.member], fmt.Sprintf("duplicate key %q in request body", names[e.member]))
 			}
 			r.at[e.member] = uint16(len(r.entries) + 1)
+		} else if foldsModel(body[k.start:k.end], k.escaped) {
+			return invalid(names[Model], `a key differs from "model" in upper and lower case only: write "model"`)
 		}
 		switch e.member {
 		case StreamOptions:
@@ -189,6 +191,29 @@ func lookupKey(raw []byte, escaped bool) Member {
 	}
 	var buf [6 * longest]byte
 	return lookup(appendUnescaped(buf[:0], raw))
+}
+
+// foldsModel reports whether a name is "model" in other letters. Such a member
+// would pass as an unknown one, and an upstream whose decoder ignores case,
+// which Go's does, would serve it instead of the model that was checked here.
+func foldsModel(raw []byte, escaped bool) bool {
+	const name = "model"
+	if escaped {
+		if len(raw) > 6*len(name) {
+			return false
+		}
+		var buf [6 * len(name)]byte
+		raw = appendUnescaped(buf[:0], raw)
+	}
+	if len(raw) != len(name) {
+		return false
+	}
+	for i, c := range raw {
+		if c|0x20 != name[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // keyIs compares a name as written.

@@ -25,7 +25,7 @@ func TestScanFindsMembersInAnyOrderAndSpelling(t *testing.T) {
 	r := scan(t, ` { "messages":[{"role":"user","content":"{\"model\":\"no\"}"}] , "mo\u0064el" :
 		"f\u0061st\n", "stream":true,"x":{"model":"inner","stream":false}, "user":"ü",
 		"stream_options":{"x":[1,{"include_usage":false}],"include_usag\u0065" : true},"max_tokens":12,
-		"timeout":"1.5","max_completion_tokens":7,"Model":"other case","metadata":{"tags":["a"]}}`)
+		"timeout":"1.5","max_completion_tokens":7,"User":"other case","metadata":{"tags":["a"]}}`)
 	if m, ok := r.Text(Model); !ok || string(m) != "fast\n" {
 		t.Errorf("model %q", m)
 	}
@@ -68,6 +68,8 @@ func TestScanRefuses(t *testing.T) {
 		{"two models", `{"model":"fast","messages":[],"model":"gpt-5-pro"}`, "model", `duplicate key "model"`},
 		{"two models, one escaped", `{"model":"fast","m\u006fdel":"gpt-5-pro"}`, "model", `duplicate key "model"`},
 		{"two equal models", `{"model":"a","model":"a"}`, "model", `duplicate key "model"`},
+		{"two models to a decoder that ignores case", `{"model":"fast","Model":"gpt-5-pro"}`, "model", "in upper and lower case only"},
+		{"two models to such a decoder, one escaped", `{"m\u004fdel":"gpt-5-pro","model":"fast"}`, "model", "in upper and lower case only"},
 		{"two users", `{"user":"a","user":"b"}`, "user", `duplicate key "user"`},
 		{"two of a stripped member", `{"mock_response":"a","mock_response":"b"}`, "mock_response", `duplicate key "mock_response"`},
 		{"two of include_usage", `{"stream_options":{"include_usage":true,"include_usage":false}}`, "stream_options", `duplicate key "include_usage"`},
@@ -415,7 +417,7 @@ func TestRewriteKeepsTheRest(t *testing.T) {
 		var parts []string
 		stream := false
 		for range rapid.IntRange(0, 12).Draw(t, "members") {
-			name := rapid.OneOf(rapid.SampledFrom(known), rapid.SampledFrom([]string{"temperature", "top_p", "x", "", "modeL", "ü"}),
+			name := rapid.OneOf(rapid.SampledFrom(known), rapid.SampledFrom([]string{"temperature", "top_p", "x", "", "Stream", "ü"}),
 				rapid.SampledFrom([]string{"stream", "model", "stream_options"})).Draw(t, "name")
 			if seen[name] {
 				continue
