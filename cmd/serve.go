@@ -39,7 +39,12 @@ were cut at the deadline, or --validate-config found the configuration invalid;
 		Example: `  llmgw serve
   llmgw serve --config config.yaml --port 4000
   llmgw serve --config config.yaml --validate-config`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
+			// LiteLLM's releases differ in whether --telemetry takes a value; when
+			// it stands apart it arrives here.
+			if c.Flags().Changed("telemetry") && len(args) == 1 && isBoolWord(args[0]) {
+				return nil
+			}
 			if len(args) > 0 {
 				return usagef("Unknown command: %s", args[0])
 			}
@@ -86,7 +91,12 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	}
 	f.sayWithoutEffect(a)
 
-	findings = startcheck.Report(findings, startcheck.Check(tree, s.facts))
+	checked := s.facts
+	if s.zero {
+		checked.Host = "127.0.0.1" // a key is made for this start, wherever it listens
+	}
+	checks := append(startcheck.Check(tree, checked), startcheck.Warnings(tree, checked)...)
+	findings = startcheck.Report(findings, checks)
 	if startcheck.Refused(findings) {
 		return refuse(a, findings, nil)
 	}

@@ -175,6 +175,9 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 			if v := strings.TrimSpace(env.Get(variable)); v != "" {
 				origin = variable
 				n, convErr := strconv.Atoi(v)
+				if strings.HasPrefix(v, "tcp://") && err == nil {
+					err = usagef("%s is %q: Kubernetes sets it for a Service of that name (service links); set enableServiceLinks: false on the pod, or give --%s", variable, v, flag)
+				}
 				if convErr != nil && err == nil {
 					err = usagef("%s is %q, expected a whole number", variable, v)
 				}
@@ -252,11 +255,16 @@ func (f *serveFlags) isZero(env *config.Env) bool {
 		return false
 	}
 	for _, name := range []string{"CONFIG_FILE_PATH", "DATABASE_URL", "DATABASE_HOST", "LITELLM_MASTER_KEY", "STORE_MODEL_IN_DB"} {
-		if env.Has(name) {
+		if env.Get(name) != "" {
 			return false
 		}
 	}
 	return true
+}
+
+func isBoolWord(word string) bool {
+	_, _, ok := litellm.ParseEnvBool("", word)
+	return ok
 }
 
 // storePath decides where state is kept: "none", or a file.

@@ -1,0 +1,102 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func init() {
+	scriptCommands["freeport"] = freePort
+	scriptCommands["occupy"] = occupy
+	scriptCommands["request"] = request
+	scriptCommands["until"] = until
+}
+
+// freePort puts a free port into a variable: freeport PORT.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: freeport NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer l.Close()
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// occupy listens on a port until the script ends, and puts it into a variable.
+func occupy(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: occupy NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// request makes an HTTP request and demands a status; the body becomes the file
+// "answer": request STATUS METHOD URL [HEADER: VALUE]... [BODY].
+func request(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: request STATUS METHOD URL [HEADER: VALUE]... [BODY]")
+	}
+	status, body, err := doRequest(args[1:])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), []byte(body), 0o600))
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("%s: status %d, want %s: %s", strings.Join(args[1:3], " "), status, args[0], body)
+	}
+}
+
+// until waits for a URL to answer with a status: until STATUS URL.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: until STATUS URL")
+	}
+	var last string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		status, _, err := doRequest([]string{"GET", args[1]})
+		if err == nil && strconv.Itoa(status) == args[0] {
+			return
+		}
+		last = fmt.Sprint(status, " ", err)
+	}
+	ts.Fatalf("%s did not answer %s within 20 s; last: %s", args[1], args[0], last)
+}
+
+var headerArg = regexp.MustCompile(`^[A-Za-z-]+: `)
+
+func doRequest(args []string) (status int, body string, err error) {
+	text := ""
+	header := http.Header{}
+	for _, a := range args[2:] {
+		if name, value, ok := strings.Cut(a, ": "); ok && headerArg.MatchString(a) {
+			header.Set(name, value)
+			continue
+		}
+		text = a
+	}
+	req, err := http.NewRequest(args[0], args[1], strings.NewReader(text))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header = header
+	req.Close = true
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
