@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +88,9 @@ does not answer like a gateway; 130 interrupted (what was measured is reported).
 			bench.Version = version
 			if f.procs > 0 {
 				runtime.GOMAXPROCS(f.procs)
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(400) // a small heap that is collected often costs more than it saves
 			}
 			rep, err := runWithProgress(c.Context(), a, plan, f.progress)
 			if err != nil {

@@ -42,7 +42,7 @@ func runWithProgress(ctx context.Context, a *app, p bench.Plan, progress string)
 		}
 	}
 	p.Refresh = time.Second
-	last := time.Duration(0)
+	last := -plainEvery // the first line says at once that the target is good and load is on
 	p.Observe = func(s bench.Snapshot) {
 		if s.Elapsed-last >= plainEvery || s.Draining {
 			last = s.Elapsed

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -181,6 +183,21 @@ func sentence(err error) string {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "connection refused; is the gateway running?"
+	}
+	for _, known := range []struct {
+		err  error
+		text string
+	}{
+		{io.ErrUnexpectedEOF, "the connection ended in the middle of the answer"},
+		{io.EOF, "the connection was closed without an answer"},
+		{syscall.ECONNRESET, "the connection was reset"},
+		{syscall.EPIPE, "the connection was closed while the request was sent"},
+		{os.ErrDeadlineExceeded, "no answer in time"},
+		{context.DeadlineExceeded, "no connection in time"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.text
+		}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		err = e.Err

@@ -236,7 +236,7 @@ func (w *watcher) report(pre preflight, aborted bool) *Report {
 		Plan:    r.summary(pre.Model),
 		Targets: []TargetInfo{{URL: p.Target.String(), Echo: pre.Echo}},
 		Sent:    r.sent.Load(), Unfinished: r.unfinish.Load(), Unsent: r.unsent.Load(),
-		Timeline: w.seconds, Aborted: aborted, metrics: &total,
+		Timeline: append([]Second{}, w.seconds...), Aborted: aborted, metrics: &total,
 		Generator: OwnCost{CPUShare: round(w.ownEnd.shareSince(w.ownBegin)), GCShare: round(w.ownEnd.gcShareSince(w.ownBegin))},
 	}
 	seconds := w.measured.Seconds()

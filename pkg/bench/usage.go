@@ -2,7 +2,6 @@ package bench
 
 import (
 	"runtime"
-	"runtime/metrics"
 	"time"
 )
 
@@ -47,19 +46,9 @@ type ownUsage struct{}
 func (ownUsage) read() ownReading {
 	r := ownReading{at: time.Now()}
 	r.cpu, r.known = ownCPU()
-	sample := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() == metrics.KindFloat64Histogram {
-		h := sample[0].Value.Float64Histogram()
-		for i, n := range h.Counts {
-			// The upper edge, or the lower one of the last, unbounded bucket.
-			edge := h.Buckets[i+1]
-			if edge > 1e6 {
-				edge = h.Buckets[i]
-			}
-			r.gc += float64(n) * edge
-		}
-	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	r.gc = time.Duration(m.PauseTotalNs).Seconds()
 	return r
 }
 

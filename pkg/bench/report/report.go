@@ -131,13 +131,12 @@ func writeText(w io.Writer, r *bench.Report, colour bool) error {
 			p.line("  tokens             %d completion (counted by the %s), %d prompt", b.Tokens.Completion, b.Tokens.Source, b.Tokens.Prompt)
 		}
 		if b.Streams > 0 {
-			s := fmt.Sprintf("%d, %d events, %d stalls", b.Streams, b.Events, b.Stalls)
+			p.line("  streams            %d, %d events, %d stalls", b.Streams, b.Events, b.Stalls)
 			if r.Targets[0].Echo {
-				s += fmt.Sprintf("; events lost %d, repeated %d, of other requests %d", b.Lost, b.Repeated, b.Crossed)
+				p.line("  events             %d lost, %d repeated, %d of other requests", b.Lost, b.Repeated, b.Crossed)
 			}
-			p.line("  streams            %s", s)
 		} else if r.Targets[0].Echo && b.Scenario != "embeddings" {
-			p.line("  answers of other requests: %d", b.Crossed)
+			p.line("  answers            %d of other requests", b.Crossed)
 		}
 		for _, k := range sorted(b.Errors) {
 			p.line("  %s %d", p.red(fmt.Sprintf("✖ %-16s", k)), b.Errors[k])
@@ -152,7 +151,8 @@ func writeText(w io.Writer, r *bench.Report, colour bool) error {
 		if res.CPUPerEvent > 0 {
 			s += fmt.Sprintf(" (%.1f us/event)", res.CPUPerEvent)
 		}
-		p.line("%s, %.2f s in all; rss %s -> %s, highest %s; %d threads, %d descriptors", s, res.CPUSeconds, mb(res.RSSBegin), mb(res.RSSEnd), mb(res.RSSMax), res.Threads, res.FDs)
+		p.line("%s, %.2f s in all", s, res.CPUSeconds)
+		p.line("                rss %s -> %s, highest %s; %d threads, %d descriptors", mb(res.RSSBegin), mb(res.RSSEnd), mb(res.RSSMax), res.Threads, res.FDs)
 	}
 	p.line("generator       cpu %.0f%% of %d, gc pauses %.2f%%; %d requests sent in all", r.Generator.CPUShare*100, r.Meta.GOMAXPROCS, r.Generator.GCShare*100, r.Sent)
 	for _, v := range r.SLO {
