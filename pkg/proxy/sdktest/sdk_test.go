@@ -149,6 +149,9 @@ func scenarios(t *testing.T, base string, program string, args ...string) map[st
 }
 
 func TestOpenAINode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs programs of another language, and installs them the first time")
+	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
 	dir := installed(t, "openai-node", []string{"testdata/node/package.json", "testdata/node/scenarios.mjs"},
 		"node_modules/openai/package.json", "npm install with access to a package registry",
@@ -169,6 +172,9 @@ func TestOpenAINode(t *testing.T) {
 }
 
 func TestOpenAIPython(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs programs of another language, and installs them the first time")
+	}
 	python := testenv.Need(t, "python3")
 	proof := "venv/lib/openai-installed"
 	dir := installed(t, "openai-python", []string{"testdata/python/requirements.txt", "testdata/python/scenarios.py"},
