@@ -80,7 +80,9 @@ func TestTheConfigurationsNumbersWin(t *testing.T) {
 	if p.Input.Base != 3e-7 || len(p.Input.Tiers) != 0 {
 		t.Errorf("input %+v: the list's tiers must not survive a configured price", p.Input)
 	}
-	if !p.Output.Set || p.Output.Base != 0 || p.Output.of(200_000) != 0 || p.Output.of(200_001) != 5e-6 {
+	below, _ := p.Output.of(200_000)
+	above, _ := p.Output.of(200_001)
+	if !p.Output.Set || p.Output.Base != 0 || below != 0 || above != 5e-6 {
 		t.Errorf("output %+v", p.Output)
 	}
 	if p.CacheWrite1h.Base != 1e-6 || p.CacheRead.Base == 0 {
@@ -106,7 +108,7 @@ func TestAListOfTheOperatorsIsAskedFirst(t *testing.T) {
 	if p.Input.Base != 1e-3 || p.Output.Base != 9 || l.Input != 7 || l.Output != 8 || c.Vision || !c.Tools || !src.Map || !src.Config || p.CacheRead.Set {
 		t.Errorf("%+v %+v %+v %+v", p, l, c, src)
 	}
-	if p, _, _, src := Model("hosted_vllm/private", "", Overrides{}); p.Input.of(200_001) != 6 || !src.Known() {
+	if p, _, _, src := Model("hosted_vllm/private", "", Overrides{}); p.Input.Base != 5 || len(p.Input.Tiers) != 1 || p.Input.Tiers[0] != (Tier{200_000, 6}) || !src.Known() {
 		t.Errorf("%+v %+v", p, src)
 	}
 	if _, _, _, src := Model("hosted_vllm/broken", "", Overrides{}); src.Known() {
@@ -139,7 +141,8 @@ func TestCost(t *testing.T) {
 		{"cache writes have their own rate", full, Usage{Prompt: 100, CacheRead: 10, CacheWrite: 50}, 40 + 1 + 62.5, 0},
 		{"hour-long writes cost more", full, Usage{Prompt: 100, CacheWrite: 50, CacheWrite1h: 20}, 50 + 30*1.25 + 20*2, 0},
 		{"without an hour rate they cost the usual", Price{CacheWrite: rate(3)}, Usage{Prompt: 50, CacheWrite: 50, CacheWrite1h: 20}, 150, 0},
-		{"cached tokens without a rate are free", plain, Usage{Prompt: 100, CacheRead: 60}, 40, 0},
+		{"cached tokens without a rate are text", plain, Usage{Prompt: 100, CacheRead: 60, CacheWrite: 20, CacheWrite1h: 5}, 100, 0},
+		{"cached tokens with a rate of nothing are free", Price{Input: rate(1), CacheRead: Rate{Set: true}}, Usage{Prompt: 100, CacheRead: 60}, 40, 0},
 		{"parts beyond the total are cut", full, Usage{Prompt: 100, CacheRead: 80, AudioIn: 50}, 8 + 20*5, 0},
 		{"sound without a rate is text", plain, Usage{Prompt: 100, AudioIn: 50}, 100, 0},
 		{"reasoning has its own rate", full, Usage{Completion: 100, Reasoning: 40}, 0, 60*10 + 40*20},
@@ -252,6 +255,22 @@ func BenchmarkUnpackPriceList(b *testing.B) {
 		if _, err := readModels([]byte(modelsGZ)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestCostAllocatesNothing(t *testing.T) {
+	p, _, _, _ := Model("openai/gpt-4o", "", Overrides{})
+	u := Usage{Prompt: 1000, CacheRead: 100, Completion: 50, Reasoning: 10}
+	if n := testing.AllocsPerRun(100, func() { p.Cost(u) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkCost(b *testing.B) {
+	p, _, _, _ := Model("openai/gpt-4o", "", Overrides{})
+	u := Usage{Prompt: 1000, CacheRead: 100, Completion: 50, Reasoning: 10}
+	for b.Loop() {
+		p.Cost(u)
 	}
 }
 

@@ -12,7 +12,7 @@ type Rate struct {
 	// Tiers replace Base for a whole call whose prompt is longer; sorted by
 	// Above.
 	Tiers []Tier
-	Set   bool // false: nothing names this rate
+	Set   bool // false: nothing names Base
 }
 
 // Tier is the rate of calls with a prompt of more than Above tokens.
@@ -21,28 +21,28 @@ type Tier struct {
 	Rate  float64
 }
 
-// of is the rate for a prompt of so many tokens.
-func (r Rate) of(prompt int64) float64 {
-	rate := r.Base
+// of is the rate for a prompt of so many tokens. ok is false when nothing names
+// one, or only longer prompts have one.
+func (r Rate) of(prompt int64) (rate float64, ok bool) {
+	rate, ok = r.Base, r.Set
 	for _, t := range r.Tiers {
 		if prompt > t.Above {
-			rate = t.Rate
+			rate, ok = t.Rate, true
 		}
 	}
-	return rate
+	return rate, ok
 }
 
 // Price holds a model's rates. The per-token rates are dollars per token.
 type Price struct {
 	Input        Rate // text tokens of the prompt
 	Output       Rate // text tokens of the answer
-	CacheRead    Rate // prompt tokens read from the provider's cache
-	CacheWrite   Rate // prompt tokens written to it
-	CacheWrite1h Rate // prompt tokens written to it for an hour
+	CacheRead    Rate // prompt tokens read from the provider's cache; unset: as Input
+	CacheWrite   Rate // prompt tokens written to it; unset: as Input
+	CacheWrite1h Rate // prompt tokens written to it for an hour; unset: as CacheWrite
 	Reasoning    Rate // unset: as Output
 	AudioIn      Rate // unset: as Input
 	AudioOut     Rate // unset: as Output
-	AudioCached  Rate
 	ImageIn      Rate // unset: as Input
 	ImageOut     Rate // unset: as Output
 	VideoIn      Rate // unset: as Input
@@ -69,8 +69,6 @@ func (p *Price) rate(unit string) *Rate {
 		return &p.AudioIn
 	case "aout":
 		return &p.AudioOut
-	case "acr":
-		return &p.AudioCached
 	case "iin":
 		return &p.ImageIn
 	case "iout":
@@ -108,15 +106,18 @@ type Cost struct{ Input, Output, Total float64 }
 
 // Cost works out what a call costs. Parts that add up to more than their total
 // are cut, so that no token is charged twice; what was read from or written to
-// the cache keeps its own rate. A rate that nothing names is 0.
+// the cache keeps its own rate. Without a rate of their own, parts cost what
+// text costs; that is what LiteLLM charges.
 func (p Price) Cost(u Usage) Cost {
 	prompt := max(u.Prompt, 0)
-	tier := func(r Rate) float64 { return r.of(prompt) }
-	or := func(r, other Rate) float64 {
-		if r.Set {
-			return tier(r)
+	// first is the first of some rates that is named; 0 when none is.
+	first := func(rates ...Rate) float64 {
+		for _, r := range rates {
+			if rate, ok := r.of(prompt); ok {
+				return rate
+			}
 		}
-		return tier(other)
+		return 0
 	}
 	left := prompt
 	take := func(n int64) float64 {
@@ -126,14 +127,14 @@ func (p Price) Cost(u Usage) Cost {
 	}
 	var c Cost
 	// In the order in which parts survive when there are too many.
-	c.Input += take(u.CacheRead) * tier(p.CacheRead)
+	c.Input += take(u.CacheRead) * first(p.CacheRead, p.Input)
 	hour := take(min(u.CacheWrite1h, max(u.CacheWrite, u.CacheWrite1h)))
-	c.Input += hour * or(p.CacheWrite1h, p.CacheWrite)
-	c.Input += take(u.CacheWrite-int64(hour)) * tier(p.CacheWrite)
-	c.Input += take(u.AudioIn) * or(p.AudioIn, p.Input)
-	c.Input += take(u.ImageIn) * or(p.ImageIn, p.Input)
-	c.Input += take(u.VideoIn) * or(p.VideoIn, p.Input)
-	c.Input += float64(left) * tier(p.Input)
+	c.Input += hour * first(p.CacheWrite1h, p.CacheWrite, p.Input)
+	c.Input += take(u.CacheWrite-int64(hour)) * first(p.CacheWrite, p.Input)
+	c.Input += take(u.AudioIn) * first(p.AudioIn, p.Input)
+	c.Input += take(u.ImageIn) * first(p.ImageIn, p.Input)
+	c.Input += take(u.VideoIn) * first(p.VideoIn, p.Input)
+	c.Input += float64(left) * first(p.Input)
 	if p.Request.Set {
 		c.Input += p.Request.Base
 	}
@@ -142,13 +143,13 @@ func (p Price) Cost(u Usage) Cost {
 	}
 
 	left = max(u.Completion, 0)
-	c.Output += take(u.AudioOut) * or(p.AudioOut, p.Output)
-	c.Output += take(u.ImageOut) * or(p.ImageOut, p.Output)
-	c.Output += take(u.Reasoning) * or(p.Reasoning, p.Output)
+	c.Output += take(u.AudioOut) * first(p.AudioOut, p.Output)
+	c.Output += take(u.ImageOut) * first(p.ImageOut, p.Output)
+	c.Output += take(u.Reasoning) * first(p.Reasoning, p.Output)
 	if u.TextOut > 0 {
 		left = min(left, u.TextOut)
 	}
-	c.Output += float64(left) * tier(p.Output)
+	c.Output += float64(left) * first(p.Output)
 	c.Total = c.Input + c.Output
 	return c
 }
@@ -238,8 +239,6 @@ func rateOf(key string) (unit string, above int64, ok bool) {
 		unit = "ain"
 	case "output_cost_per_audio_token":
 		unit = "aout"
-	case "cache_read_input_audio_token_cost":
-		unit = "acr"
 	case "input_cost_per_image_token":
 		unit = "iin"
 	case "output_cost_per_image_token":
@@ -308,7 +307,6 @@ func (o Overrides) apply(p *Price, l *Limits, c *Capabilities) (any bool) {
 }
 
 func (r *Rate) setTier(above int64, rate float64) {
-	r.Set = true
 	i := 0
 	for i < len(r.Tiers) && r.Tiers[i].Above < above {
 		i++

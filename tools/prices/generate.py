@@ -42,7 +42,6 @@ UNITS = {
     "cache_write_1h_mtok": "cw1h",
     "input_audio_mtok": "ain",
     "output_audio_mtok": "aout",
-    "cache_audio_read_mtok": "acr",
     "input_image_mtok": "iin",
     "output_image_mtok": "iout",
     "input_video_mtok": "vin",
