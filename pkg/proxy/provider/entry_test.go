@@ -211,6 +211,48 @@ func TestReasoningModelsGetTheLimitByItsNewerName(t *testing.T) {
 	}
 }
 
+func TestUpstreamsThatRefuseStreamOptionsAreRemembered(t *testing.T) {
+	const refusal = `{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}`
+	const own = `{"model":"m","stream":true}`
+	d := deploy(t, "{model: openai/up}", nil)
+	var r, wants splice.Request
+	if err := errors.Join(r.Scan([]byte(own)), wants.Scan([]byte(`{"model":"m","stream":true,"stream_options":{"include_usage":true}}`))); err != nil {
+		t.Fatal(err)
+	}
+	send := func(r *splice.Request, status int, body string) (again bool) {
+		x := d.Lane.(wire.Lane).Open(wire.Options{Request: r, AskUsage: true})
+		defer x.Close()
+		if _, err := x.AppendRequest(nil); err != nil {
+			t.Fatal(err)
+		}
+		if again = x.Refused(status, []byte(body)); again && x.Refused(status, []byte(body)) {
+			t.Error("asks for a third attempt")
+		}
+		return again
+	}
+	for name, again := range map[string]bool{
+		"the client's own stream_options": send(&wants, 422, refusal),
+		"another refusal":                 send(&r, 400, `{"error":{"message":"no"}}`),
+		"another status":                  send(&r, 500, refusal),
+	} {
+		if again {
+			t.Errorf("%s makes it try again", name)
+		}
+	}
+	if got := request(t, d, own, true); !strings.Contains(got, "stream_options") {
+		t.Errorf("%s", got)
+	}
+	if !send(&r, 422, refusal) {
+		t.Error("does not try again")
+	}
+	if got := request(t, d, own, true); got != `{"model":"up","stream":true}` {
+		t.Errorf("%s", got)
+	}
+	if send(&r, 422, refusal) {
+		t.Error("tries again without having asked")
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	const body = `{"model":"m","store":true,"metadata":{"tags":["x"],"team":"a"}}`
 	for yaml, want := range map[string]string{

@@ -67,6 +67,11 @@ type Exchange interface {
 	// Done reports that the stream is complete: what follows is ignored.
 	Done() bool
 
+	// Refused learns from a refusal. It reports true when the lane has learned
+	// to send this request differently: AppendRequest once more, and the same
+	// attempt may be made again at once. It is true at most once per exchange.
+	Refused(status int, body []byte) bool
+
 	// Outcome is what the answer said about itself, so far.
 	Outcome() Outcome
 	// Close gives the exchange back. Nothing that it returned may be used then.

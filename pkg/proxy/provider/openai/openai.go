@@ -5,12 +5,14 @@
 package openai
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
@@ -49,6 +51,8 @@ type lane struct {
 	model   string
 	options Options
 	pool    *sync.Pool
+	// silent is set when the upstream has refused stream_options.
+	silent atomic.Bool
 }
 
 var _ wire.Lane = (*lane)(nil)
@@ -142,7 +146,7 @@ func (l *lane) Target() *call.Target { return &l.target }
 func (l *lane) Open(o wire.Options) wire.Exchange {
 	x := l.pool.Get().(*exchange)
 	x.lane, x.o = l, o
-	x.complete = false
+	x.complete, x.asked = false, false
 	if x.stream = o.Request.Streams(); x.stream {
 		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
 	}
@@ -155,6 +159,7 @@ type exchange struct {
 	o        wire.Options
 	complete bool // a whole answer was scanned
 	stream   bool // tap belongs to this attempt
+	asked    bool // stream_options are the gateway's, not the client's
 	response splice.Response
 	tap      splice.Tap
 }
@@ -167,7 +172,8 @@ func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
 	if w.Model == "" {
 		w.Model = x.lane.model
 	}
-	w.Usage = x.o.AskUsage
+	w.Usage = x.o.AskUsage && !x.lane.silent.Load()
+	x.asked = w.Usage && x.stream && !x.o.Request.WantsUsage()
 	if rename := x.lane.options.RenameMaxTokens; rename != nil {
 		w.RenameMaxTokens = rename(w.Model)
 	}
@@ -189,6 +195,21 @@ func (x *exchange) Space() []byte                 { return x.tap.Space() }
 func (x *exchange) Advance(n int) ([]byte, error) { return x.tap.Advance(n) }
 func (x *exchange) Finish() ([]byte, error)       { return x.tap.Finish() }
 func (x *exchange) Done() bool                    { return x.tap.Done() }
+
+// Refused implements wire.Exchange: an upstream that does not know
+// stream_options is not asked for usage again. The setting is forgotten with
+// the lane, at the next load of the configuration.
+func (x *exchange) Refused(status int, body []byte) bool {
+	if !x.asked || status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+		return false
+	}
+	if !bytes.Contains(body, []byte("stream_options")) && !bytes.Contains(body, []byte("include_usage")) {
+		return false
+	}
+	x.asked = false
+	x.lane.silent.Store(true)
+	return true
+}
 
 func (x *exchange) Outcome() wire.Outcome {
 	if x.complete {
