@@ -676,7 +676,12 @@ func TestMC42ASignalDuringAConcurrentIndex(t *testing.T) {
 	cancel(fmt.Errorf("interrupted"))
 	// Dropping the invalid index waits for the same transaction, if done
 	// concurrently.
-	time.AfterFunc(300*time.Millisecond, func() { _, _ = blocker.Exec(context.Background(), "ROLLBACK") })
+	eventually(t, "the drop waits too", func() bool {
+		return value(t, url, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%' AND wait_event_type = 'Lock'`) == "1"
+	})
+	if _, err := blocker.Exec(context.Background(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
 	wantCode(t, <-done, "LM1430")
 	wantHistory(t, url, "1: 1,t,f,N", "2: 0,f,t,T")
 	if there(t, url, `"A_idx"`) {
