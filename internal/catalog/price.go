@@ -23,7 +23,7 @@ type Tier struct {
 
 // of is the rate for a prompt of so many tokens. ok is false when nothing names
 // one, or only longer prompts have one.
-func (r Rate) of(prompt int64) (rate float64, ok bool) {
+func (r *Rate) of(prompt int64) (rate float64, ok bool) {
 	rate, ok = r.Base, r.Set
 	for _, t := range r.Tiers {
 		if prompt > t.Above {
@@ -108,33 +108,33 @@ type Cost struct{ Input, Output, Total float64 }
 // are cut, so that no token is charged twice; what was read from or written to
 // the cache keeps its own rate. Without a rate of their own, parts cost what
 // text costs; that is what LiteLLM charges.
-func (p Price) Cost(u Usage) Cost {
+func (p *Price) Cost(u Usage) Cost {
 	prompt := max(u.Prompt, 0)
-	// first is the first of some rates that is named; 0 when none is.
-	first := func(rates ...Rate) float64 {
-		for _, r := range rates {
+	left := prompt
+	// part charges n of the tokens that are left by the first rate that is
+	// named, and takes them away.
+	part := func(n int64, own, other, last *Rate) float64 {
+		if n = min(n, left); n <= 0 {
+			return 0
+		}
+		left -= n
+		for _, r := range [...]*Rate{own, other, last} {
 			if rate, ok := r.of(prompt); ok {
-				return rate
+				return float64(n) * rate
 			}
 		}
 		return 0
 	}
-	left := prompt
-	take := func(n int64) float64 {
-		n = min(max(n, 0), left)
-		left -= n
-		return float64(n)
-	}
 	var c Cost
 	// In the order in which parts survive when there are too many.
-	c.Input += take(u.CacheRead) * first(p.CacheRead, p.Input)
-	hour := take(min(u.CacheWrite1h, max(u.CacheWrite, u.CacheWrite1h)))
-	c.Input += hour * first(p.CacheWrite1h, p.CacheWrite, p.Input)
-	c.Input += take(u.CacheWrite-int64(hour)) * first(p.CacheWrite, p.Input)
-	c.Input += take(u.AudioIn) * first(p.AudioIn, p.Input)
-	c.Input += take(u.ImageIn) * first(p.ImageIn, p.Input)
-	c.Input += take(u.VideoIn) * first(p.VideoIn, p.Input)
-	c.Input += float64(left) * first(p.Input)
+	c.Input += part(u.CacheRead, &p.CacheRead, &p.Input, &p.Input)
+	hour := min(u.CacheWrite1h, left)
+	c.Input += part(hour, &p.CacheWrite1h, &p.CacheWrite, &p.Input)
+	c.Input += part(u.CacheWrite-max(hour, 0), &p.CacheWrite, &p.Input, &p.Input)
+	c.Input += part(u.AudioIn, &p.AudioIn, &p.Input, &p.Input)
+	c.Input += part(u.ImageIn, &p.ImageIn, &p.Input, &p.Input)
+	c.Input += part(u.VideoIn, &p.VideoIn, &p.Input, &p.Input)
+	c.Input += part(left, &p.Input, &p.Input, &p.Input)
 	if p.Request.Set {
 		c.Input += p.Request.Base
 	}
@@ -143,13 +143,13 @@ func (p Price) Cost(u Usage) Cost {
 	}
 
 	left = max(u.Completion, 0)
-	c.Output += take(u.AudioOut) * first(p.AudioOut, p.Output)
-	c.Output += take(u.ImageOut) * first(p.ImageOut, p.Output)
-	c.Output += take(u.Reasoning) * first(p.Reasoning, p.Output)
+	c.Output += part(u.AudioOut, &p.AudioOut, &p.Output, &p.Output)
+	c.Output += part(u.ImageOut, &p.ImageOut, &p.Output, &p.Output)
+	c.Output += part(u.Reasoning, &p.Reasoning, &p.Output, &p.Output)
 	if u.TextOut > 0 {
 		left = min(left, u.TextOut)
 	}
-	c.Output += float64(left) * first(p.Output)
+	c.Output += part(left, &p.Output, &p.Output, &p.Output)
 	c.Total = c.Input + c.Output
 	return c
 }
