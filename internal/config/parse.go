@@ -41,6 +41,8 @@ func ParseYAMLDocuments(file string, data []byte) ([]*Node, []finding.Finding, e
 	return roots, b.findings, nil
 }
 
+const slabSize = 64
+
 // builder turns syntax nodes into Nodes.
 type builder struct {
 	index    *lineIndex
@@ -49,6 +51,7 @@ type builder struct {
 	open     map[*syntax.Node]bool // anchored nodes being built, to find cycles
 	aliased  int
 	depth    int
+	slab     []Node            // nodes are made in batches
 	secret   bool              // the value being built stands under the name of a secret
 	via      *finding.Position // set while building what an alias stands for
 	viaKey   *finding.Position // set while building what a merge key stands for
@@ -109,7 +112,12 @@ func (b *builder) node(y *syntax.Node) (*Node, error) {
 			Problem: "aliases nest deeper than " + strconv.Itoa(2*syntax.MaxDepth) + " levels"}
 	}
 	defer func() { b.depth-- }()
-	n := &Node{Style: Style(y.Style), Pos: b.pos(y.Start, y.End), Doc: b.doc}
+	if len(b.slab) == 0 {
+		b.slab = make([]Node, slabSize)
+	}
+	n := &b.slab[0]
+	b.slab = b.slab[1:]
+	n.Style, n.Pos, n.Doc = Style(y.Style), b.pos(y.Start, y.End), b.doc
 	if b.via != nil {
 		n.Anchored = b.index.pos(y.Start, y.End)
 	}
@@ -195,7 +203,6 @@ func (b *builder) alias(y *syntax.Node) (*Node, error) {
 type entry struct {
 	key   *syntax.Node
 	value *Node
-	id    string // equal for keys that Python takes for the same
 	text  string
 	kind  Kind
 	pos   finding.Position
@@ -205,8 +212,7 @@ type entry struct {
 // mapping's own, as in PyYAML.
 func (b *builder) mapping(n *Node, y *syntax.Node) error {
 	n.children = make([]*Node, 0, len(y.Content)/2)
-	seen := make(map[string]int, len(y.Content)/2)
-	own := make(map[string]bool, len(y.Content)/2)
+	seen := &keySet{of: n}
 	for i := 0; i < len(y.Content); i += 2 {
 		if isMerge(y.Content[i]) {
 			if err := b.merge(n, y.Content[i], y.Content[i+1], seen); err != nil {
@@ -232,16 +238,15 @@ func (b *builder) mapping(n *Node, y *syntax.Node) error {
 			return err
 		}
 		e.value.noColon = v.Kind == syntax.Scalar && v.End == k.End && v.Start == v.End
-		at, twice := seen[e.id]
-		if twice && own[e.id] && b.via == nil {
+		at, twice := seen.find(e.kind, e.text)
+		if twice && seen.isOwn(at) && b.via == nil {
 			first := n.children[at].KeyPos
 			b.remark(finding.Finding{ID: "CFG002", Name: "duplicate-key", Severity: finding.Warning, Pos: e.pos,
 				Message: fmt.Sprintf("the key %q is here a second time, first on line %d; the last one wins", short(e.text), first.Line),
 				Fix:     "keep one of the two, or merge their contents",
 				Related: []finding.Related{{Pos: first, Message: "first here, without effect"}}})
 		}
-		own[e.id] = true
-		b.put(n, e, seen)
+		seen.setOwn(b.put(n, e, seen))
 	}
 	if len(n.children) >= indexFrom {
 		n.byKey = make(map[string]*Node, len(n.children))
@@ -252,19 +257,80 @@ func (b *builder) mapping(n *Node, y *syntax.Node) error {
 	return nil
 }
 
-func (b *builder) put(n *Node, e entry, seen map[string]int) {
+// put adds an entry, or replaces the value of an equal key, and returns its
+// place.
+func (b *builder) put(n *Node, e entry, seen *keySet) int {
 	c := e.value
 	c.Key, c.KeyKind, c.KeyPos, c.parent = e.text, e.kind, e.pos, n
-	if at, ok := seen[e.id]; ok {
+	if at, ok := seen.find(e.kind, e.text); ok {
 		// Python keeps the first of two equal keys (1 and true), and the last value.
 		c.Key, c.KeyKind = n.children[at].Key, n.children[at].KeyKind
 		c.index = at
 		n.children[at] = c
-		return
+		return at
 	}
 	c.index = len(n.children)
-	seen[e.id] = c.index
 	n.children = append(n.children, c)
+	seen.added()
+	return c.index
+}
+
+// keySet finds equal keys of a mapping that is being built: by comparing while
+// they are few, by a table when they are many.
+type keySet struct {
+	of    *Node
+	table map[string]int
+	own   []bool // by place: whether the key was written here, not merged in
+}
+
+func (s *keySet) find(kind Kind, text string) (int, bool) {
+	if s.table != nil {
+		at, ok := s.table[keyID(kind, text)]
+		return at, ok
+	}
+	id := ""
+	for i, c := range s.of.children {
+		if kind == String && c.KeyKind == String {
+			if c.Key == text {
+				return i, true
+			}
+			continue
+		}
+		if kind == String || c.KeyKind == String {
+			continue
+		}
+		if id == "" {
+			id = keyID(kind, text)
+		}
+		if keyID(c.KeyKind, c.Key) == id {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// added tells the set of a new last child.
+func (s *keySet) added() {
+	children := s.of.children
+	switch {
+	case s.table != nil:
+		last := children[len(children)-1]
+		s.table[keyID(last.KeyKind, last.Key)] = len(children) - 1
+	case len(children) > indexFrom:
+		s.table = make(map[string]int, 2*len(children))
+		for i, c := range children {
+			s.table[keyID(c.KeyKind, c.Key)] = i
+		}
+	}
+}
+
+func (s *keySet) isOwn(at int) bool { return at < len(s.own) && s.own[at] }
+
+func (s *keySet) setOwn(at int) {
+	for len(s.own) <= at {
+		s.own = append(s.own, false)
+	}
+	s.own[at] = true
 }
 
 func isMerge(k *syntax.Node) bool {
@@ -272,7 +338,7 @@ func isMerge(k *syntax.Node) bool {
 }
 
 // merge adds the keys of what a "<<" names.
-func (b *builder) merge(n *Node, key, value *syntax.Node, seen map[string]int) error {
+func (b *builder) merge(n *Node, key, value *syntax.Node, seen *keySet) error {
 	target := value
 	if target.Kind == syntax.Alias {
 		target = target.Target
@@ -313,7 +379,7 @@ func selfMerge(use *syntax.Node) error {
 		Problem: "the merged mapping contains itself", Fix: "write its keys out"}
 }
 
-func (b *builder) mergeOne(n *Node, key, use, target *syntax.Node, seen map[string]int) error {
+func (b *builder) mergeOne(n *Node, key, use, target *syntax.Node, seen *keySet) error {
 	if b.open[target] {
 		return selfMerge(use)
 	}
@@ -333,7 +399,7 @@ func (b *builder) mergeOne(n *Node, key, use, target *syntax.Node, seen map[stri
 	}
 	keyPos := b.pos(key.Start, key.End)
 	for _, c := range m.children {
-		b.put(n, entry{value: c, id: keyID(c.KeyKind, c.Key), text: c.Key, kind: c.KeyKind, pos: keyPos}, seen)
+		b.put(n, entry{value: c, text: c.Key, kind: c.KeyKind, pos: keyPos}, seen)
 	}
 	return nil
 }
@@ -360,7 +426,7 @@ func (b *builder) key(k *syntax.Node) (entry, error) {
 	if b.viaKey != nil {
 		pos = *b.viaKey
 	}
-	return entry{key: k, text: b.intern(y.Value), kind: v.kind, id: keyID(v.kind, y.Value), pos: pos}, nil
+	return entry{key: k, text: b.intern(y.Value), kind: v.kind, pos: pos}, nil
 }
 
 // intern keeps one copy of every key, so that the tree does not hold the whole

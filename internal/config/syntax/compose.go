@@ -13,7 +13,10 @@ type parser struct {
 	nodes   int
 	anchors map[string]*Node
 	tags    map[string]string // %TAG handles of the document
+	slab    []Node            // nodes are made in batches
 }
+
+const slabSize = 64
 
 func (p *parser) stream() ([]Document, error) {
 	var docs []Document
@@ -122,7 +125,13 @@ func (p *parser) newNode(at int) (*Node, error) {
 	if p.nodes++; p.nodes > p.limits.Nodes {
 		return nil, p.fail(at, -1, TooLarge, "the file holds more than "+itoa(p.limits.Nodes)+" values", "")
 	}
-	return &Node{Props: at, Start: at, End: at}, nil
+	if len(p.slab) == 0 {
+		p.slab = make([]Node, slabSize)
+	}
+	n := &p.slab[0]
+	p.slab = p.slab[1:]
+	n.Props, n.Start, n.End = at, at, at
+	return n, nil
 }
 
 func (p *parser) empty(at int) (*Node, error) { return p.newNode(at) }
