@@ -92,9 +92,7 @@ func Render(o Options) (*Result, error) {
 		return res, ErrInvalid
 	}
 	if !o.WithoutValidate {
-		for _, broken := range p.validate(objects) {
-			p.findings = append(p.findings, broken)
-		}
+		p.findings = append(p.findings, p.validate(objects)...)
 		if p.failed() {
 			return res, ErrInvalid
 		}
