@@ -50,7 +50,6 @@ type lane struct {
 	target  call.Target
 	model   string
 	options Options
-	pool    *sync.Pool
 	// silent is set when the upstream has refused stream_options.
 	silent atomic.Bool
 }
@@ -74,7 +73,7 @@ func Prepare(d *call.Deployment, op wire.Op, o Options) (wire.Lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{model: d.Model, options: o, pool: &exchanges}
+	l := &lane{model: d.Model, options: o}
 	l.target.URL = u
 	l.target.Header = header(d, o, "application/json")
 	l.target.StreamHeader = header(d, o, "text/event-stream")
@@ -144,7 +143,7 @@ func (l *lane) Target() *call.Target { return &l.target }
 
 // Open implements wire.Lane.
 func (l *lane) Open(o wire.Options) wire.Exchange {
-	x := l.pool.Get().(*exchange)
+	x := exchanges.Get().(*exchange)
 	x.lane, x.o = l, o
 	x.complete, x.asked = false, false
 	if x.stream = o.Request.Streams(); x.stream {
