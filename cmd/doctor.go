@@ -81,7 +81,7 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 					a.warnf("%s", f)
 				}
 				if diff {
-					return doctorDiff(a, fixed)
+					return doctorDiff(a, r, fixed)
 				}
 				for _, f := range fixed {
 					if err := f.Write(o.Dir); err != nil {
@@ -312,10 +312,11 @@ func newDoctorRulesCommand(a *app) *cobra.Command {
 	return c
 }
 
-// doctorDiff prints the fixes as a unified diff.
-func doctorDiff(a *app, fixed []lint.Fixed) error {
+// doctorDiff prints the fixes as a unified diff, secrets in its context masked.
+func doctorDiff(a *app, r *lint.Result, fixed []lint.Fixed) error {
 	for _, f := range fixed {
-		if _, err := a.out.Write(textdiff.Diff("a/"+f.Path, f.Old, "b/"+f.Path, f.New)); err != nil {
+		text := textdiff.Diff("a/"+f.Path, f.Old, "b/"+f.Path, f.New)
+		if _, err := io.WriteString(a.out, report.Masked(r, f.Path, string(text))); err != nil {
 			return err
 		}
 	}

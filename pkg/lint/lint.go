@@ -135,7 +135,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if known.Closed && !u.Env.Closed() {
+			if known.Closed && !u.Env.Closed() && (u.Config != nil || u.Container != nil) {
 				r.skip(known.ID, "the environment is not known in full")
 			}
 			hits = append(hits, known.Run(u)...)

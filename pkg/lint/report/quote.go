@@ -166,7 +166,36 @@ func (q *quoter) redacted(file, line string) string {
 			return q.redacted(file, before) + word + q.redacted(file, after)
 		}
 	}
+	// A reference names a variable; it is no secret.
+	if i := strings.Index(line, "os.environ/"); i >= 0 {
+		end := i + len("os.environ/")
+		for end < len(line) && (line[end] == '_' || line[end] >= '0' && line[end] <= '9' || line[end]|0x20 >= 'a' && line[end]|0x20 <= 'z') {
+			end++
+		}
+		return redact.Text(line[:i]) + line[i:end] + q.redacted(file, line[end:])
+	}
 	return redact.Text(line)
+}
+
+// Masked is a text that quotes lines of a file, with the file's secrets masked.
+func Masked(r *lint.Result, file, text string) string {
+	q := newQuoter(r)
+	data := r.Sources[file]
+	secrets := []string{}
+	for _, s := range q.secrets[file] {
+		if s.To <= len(data) {
+			secrets = append(secrets, string(data[s.From:s.To]))
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, maskText(s))
+	}
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		lines[i] = q.redacted(file, line)
+	}
+	return strings.Join(lines, "")
 }
 
 // maskText keeps the quotes of a scalar and, of a long secret, four

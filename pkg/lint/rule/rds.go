@@ -248,17 +248,18 @@ func init() {
 			},
 		},
 		&Rule{
-			ID: "RDS018", Name: "redis-host-without-port", Severity: "error", Priority: 1, Fix: Manual, Closed: true,
+			ID: "RDS018", Name: "redis-host-without-port", Severity: "error", Priority: 1, Fix: Manual,
 			Title:  "a Redis host without a port",
-			When:   "router_settings.redis_host is set without redis_port, and no REDIS_PORT is set.",
-			Why:    "LiteLLM does not use Redis then, and says nothing.",
-			Remedy: "add redis_port.",
+			When:   "router_settings.redis_host is set without redis_port.",
+			Why:    "the router then keeps its state in each process, and says nothing.",
+			Remedy: "add router_settings.redis_port.",
 			Source: []string{"LiteLLM's router"},
-			Bad:    Example{Config: oneModel + "router_settings: {redis_host: redis.data.svc, redis_password: os.environ/REDIS_PASSWORD}\n", Env: "OPENAI_API_KEY=sk-proj-0123456789\nREDIS_PASSWORD=4b1f0c9d7e6a\n"},
-			Good:   Example{Config: oneModel + "router_settings: {redis_host: redis.data.svc, redis_port: 6379, redis_password: os.environ/REDIS_PASSWORD}\n", Env: "OPENAI_API_KEY=sk-proj-0123456789\nREDIS_PASSWORD=4b1f0c9d7e6a\n"},
+			Bad:    Example{Config: oneModel + "router_settings: {redis_host: os.environ/REDIS_HOST, redis_password: os.environ/REDIS_PASSWORD}\n"},
+			Good:   Example{Config: oneModel + redisRouter},
 			Check: func(u *Unit) []Hit {
 				const path = router + "redis_host"
-				return when(u.Setting(path).Present() && !u.Setting(router+"redis_port").Present() && u.EnvAbsent("REDIS_PORT"), u.At(path), path, sevError, "redis_host is set without redis_port: Redis is not used")
+				port := u.Setting(router + "redis_port")
+				return when(u.Setting(path).Present() && !port.Present(), u.At(path), path, sevError, "redis_host is set without redis_port: the router does not use Redis")
 			},
 		},
 	)

@@ -174,7 +174,7 @@ func init() {
 		&Rule{
 			ID: "RTE009", Name: "single-deployment-cooldown", Severity: "warning", Priority: 1, Fix: Manual, Target: facts.LiteLLM,
 			Title:  "a model with one deployment can be cooled down as a whole",
-			When:   "allowed_fails or allowed_fails_policy is written, and a group without wildcard has one deployment and no fallback.",
+			When:   "router_settings has an allowed_fails other than the global default, or an allowed_fails_policy, and a group without wildcard has one deployment and no fallback.",
 			Why:    "with explicit settings a lone deployment is cooled down too, and the whole model answers 429.",
 			Remedy: "add a second deployment or a fallback, or drop allowed_fails.",
 			Source: []string{"LiteLLM issues 7823 and 8668"},
@@ -305,18 +305,21 @@ func init() {
 		&Rule{
 			ID: "RTE019", Name: "allowed-fails-inert", Severity: "warning", Priority: 1, Fix: Manual, Target: facts.LiteLLM,
 			Title:  "allowed_fails without effect",
-			When:   "allowed_fails is written in litellm_settings only, while router_settings has an allowed_fails_policy.",
-			Why:    "the policy decides, and the plain number is what people quote in an incident.",
-			Remedy: "keep one of the two, under router_settings.",
-			Source: []string{"LiteLLM's router"},
-			Bad:    Example{Config: twoModels + "router_settings: {allowed_fails_policy: {RateLimitErrorAllowedFails: 10}, fallbacks: [{fast: [large]}, {large: [fast]}]}\nlitellm_settings: {allowed_fails: 3}\n"},
-			Good:   Example{Config: twoModels + "router_settings: {allowed_fails_policy: {RateLimitErrorAllowedFails: 10}, fallbacks: [{fast: [large]}, {large: [fast]}]}\n"},
+			When:   "router_settings.allowed_fails is the global default (3, or what litellm_settings says), or allowed_fails stands in litellm_settings only.",
+			Why:    "LiteLLM counts failures only when the router's number differs from the global one; otherwise the failure rate alone decides about a cooldown.",
+			Remedy: "write a number other than the default under router_settings, or an allowed_fails_policy.",
+			Source: []string{"LiteLLM's cooldown handler"},
+			Bad:    Example{Config: oneModel + "router_settings: {allowed_fails: 3}\n"},
+			Good:   Example{Config: oneModel + "router_settings: {allowed_fails_policy: {RateLimitErrorAllowedFails: 10}, default_fallbacks: [chat]}\n"},
 			Check: func(u *Unit) []Hit {
-				policy := u.Node(router + "allowed_fails_policy")
-				for _, p := range []string{settings + "allowed_fails", router + "allowed_fails"} {
-					if n := u.Node(p); n != nil && policy.Len() > 0 {
-						return hit(entrySpan(n), p, sevWarn, "allowed_fails has no effect beside allowed_fails_policy for the errors that the policy names")
-					}
+				own, global := u.Setting(router+"allowed_fails"), u.Setting(settings+"allowed_fails")
+				switch {
+				case u.Node(router+"allowed_fails_policy").Len() > 0:
+					return nil
+				case own.State == Known && !u.allowedFailsCount():
+					return hit(u.spanOf(own), router+"allowed_fails", sevWarn, "allowed_fails "+own.Text+" is the global default, so LiteLLM does not count failures by it")
+				case own.State == Absent && global.State == Known:
+					return hit(u.spanOf(global), settings+"allowed_fails", sevWarn, "allowed_fails has no effect in litellm_settings alone")
 				}
 				return nil
 			},
@@ -418,12 +421,22 @@ func fallbackLoop(u *Unit) []Hit {
 	return out
 }
 
-func loneDeployment(u *Unit) []Hit {
-	explicit := false
-	for _, p := range []string{router + "allowed_fails", router + "allowed_fails_policy", settings + "allowed_fails"} {
-		explicit = explicit || u.Setting(p).Present()
+// allowedFailsCount reports whether the router counts failures by its
+// allowed_fails: it must be written and differ from the global number.
+func (u *Unit) allowedFailsCount() bool {
+	own, _, ok := u.Number(router + "allowed_fails")
+	if !ok {
+		return false
 	}
-	if !explicit || u.Node(router+"default_fallbacks").Len() > 0 || u.Node(settings+"default_fallbacks").Len() > 0 {
+	global, _, written := u.Number(settings + "allowed_fails")
+	if !written {
+		global = 3
+	}
+	return own != global
+}
+
+func loneDeployment(u *Unit) []Hit {
+	if !u.allowedFailsCount() && u.Node(router+"allowed_fails_policy").Len() == 0 || u.Node(router+"default_fallbacks").Len() > 0 || u.Node(settings+"default_fallbacks").Len() > 0 {
 		return nil
 	}
 	count := map[string]int{}
