@@ -306,13 +306,15 @@ func (c *client) dial(limit time.Time) error {
 	c.conn = conn
 	c.in.conn = conn
 	if c.br == nil {
-		c.br = bufio.NewReaderSize(&c.in, bufSize)
+		c.br = newReader(&c.in)
 	} else {
 		c.br.Reset(&c.in)
 	}
 	c.r.track(conn, true)
 	return nil
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, bufSize) }
 
 // drop closes the connection; the next request opens a new one.
 func (c *client) drop() {
