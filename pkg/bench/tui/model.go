@@ -178,9 +178,13 @@ func bar(share float64, cells int) string {
 
 func (m *model) now(w int) []string {
 	s := &m.s
+	leftWidth, nameWidth, column := 22, 14, 9
+	if w < leftWidth+nameWidth+4*column {
+		leftWidth, nameWidth, column = 20, 10, 7
+	}
 	latency := [][5]string{{"", "p50", "p90", "p99", "max"}}
 	name := "E2E"
-	if m.open {
+	if m.open && nameWidth > 13 {
 		name = "scheduled E2E"
 	}
 	latency = append(latency, [5]string{name, ms(s.P50), ms(s.P90), ms(s.P99), ms(s.Max)})
@@ -192,7 +196,7 @@ func (m *model) now(w int) []string {
 	if m.open {
 		late := ms(s.Dispatch99)
 		if s.Dispatch99 > time.Millisecond {
-			late = "late " + late
+			late = "! " + late
 		}
 		latency = append(latency, [5]string{"dispatch", "", "", late, ""})
 	}
@@ -211,7 +215,6 @@ func (m *model) now(w int) []string {
 	if s.CPUPerRequest > 0 {
 		left = append(left, pair("cpu/req", fmt.Sprintf("%.0f us", s.CPUPerRequest)), pair("rss", fmt.Sprintf("%d MB", s.RSS>>20)))
 	}
-	const leftWidth = 22
 	out := []string{m.rule(w, "now"+strings.Repeat(" ", leftWidth-6)+"latency, ms")}
 	for i := range max(len(left), len(latency)) {
 		l := ""
@@ -221,9 +224,12 @@ func (m *model) now(w int) []string {
 		l += strings.Repeat(" ", max(0, leftWidth-lipgloss.Width(l)))
 		if i < len(latency) {
 			r := latency[i]
-			l += fmt.Sprintf("%-14s%9s%9s%9s%9s", r[0], r[1], r[2], r[3], r[4])
+			l += fmt.Sprintf("%-*s", nameWidth, r[0])
+			for _, v := range r[1:] {
+				l += fmt.Sprintf("%*s", column, v)
+			}
 		}
-		out = append(out, l)
+		out = append(out, strings.TrimRight(l, " "))
 	}
 	return out
 }
