@@ -597,6 +597,8 @@ func showEvent(a *app, e migrate.Event) {
 		a.infof("applying %s (%d statements%s)", e.Migration, e.Statements, mode)
 	case migrate.EventMigrationRetry:
 		a.infof("%s: %s (SQLSTATE %s), attempt %d; trying again", e.Migration, redact.Text(e.Message), e.SQLState, e.Attempt)
+	case migrate.EventBlockedBy, migrate.EventProgress:
+		a.infof("%s: %s", e.Migration, e.Message)
 	case migrate.EventMigrationFinished:
 		a.infof("applied %s in %s", e.Migration, time.Duration(e.DurationMS)*time.Millisecond)
 	case migrate.EventWarning:

@@ -42,7 +42,9 @@ func (s *session) apply(ctx context.Context, m Migration, sc script) (a Applied,
 		return a, false, s.failure(ctx, "recording the start of "+m.Name, err)
 	}
 	for attempt := 1; ; attempt++ {
+		stop := s.watch(ctx, m)
 		out := s.run(ctx, id, m, sc)
+		stop()
 		if out.err == nil {
 			if attempt > 1 {
 				a.Attempts = attempt

@@ -20,6 +20,7 @@ type session struct {
 	p    *Provider
 	conn *pgx.Conn
 
+	pid         int32  // of the server's process, behind any pooler
 	version     string // 15.8
 	versionNum  int    // 150008
 	schemaThere bool
@@ -71,8 +72,8 @@ func (p *Provider) connectOnce(ctx context.Context) (*session, error) {
 	s := &session{p: p, conn: conn}
 	var product string
 	err = conn.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int, version(),
-		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1), pg_is_in_recovery(), current_setting('transaction_read_only')::bool`, p.target.Schema).
-		Scan(&s.version, &s.versionNum, &product, &s.schemaThere, &s.replica, &s.readOnly)
+		EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1), pg_is_in_recovery(), current_setting('transaction_read_only')::bool, pg_backend_pid()`, p.target.Schema).
+		Scan(&s.version, &s.versionNum, &product, &s.schemaThere, &s.replica, &s.readOnly, &s.pid)
 	if err != nil {
 		s.close()
 		return nil, err

@@ -195,7 +195,7 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		return false, nil
 	}
 	if len(todo) > 0 {
-		if err := s.mayCreate(ctx); err != nil {
+		if err := s.checkPrivileges(ctx, scripts); err != nil {
 			return false, err
 		}
 	}

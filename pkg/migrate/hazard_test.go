@@ -211,6 +211,86 @@ func TestATableThatIsLockedIsTriedAgainUnderTheSameRow(t *testing.T) {
 	}
 }
 
+func TestTablesOfOthersAreNamedBeforeTheFirstChange(t *testing.T) {
+	url := testenv.Postgres(t)
+	deploy(t, url, files(t, map[string]string{"1": `CREATE TABLE "A"(id int); CREATE TABLE b(id int); CREATE TABLE c(id int)`}), Options{}, "")
+	sql(t, url, `CREATE ROLE notowner LOGIN PASSWORD 'pw'; GRANT ALL ON SCHEMA public TO notowner; GRANT ALL ON ALL TABLES IN SCHEMA public TO notowner; ALTER TABLE c OWNER TO notowner`)
+	t.Cleanup(func() {
+		sql(t, url, "REASSIGN OWNED BY notowner TO postgres; DROP OWNED BY notowner; DROP ROLE notowner")
+	})
+	set := files(t, map[string]string{
+		"1": `CREATE TABLE "A"(id int); CREATE TABLE b(id int); CREATE TABLE c(id int)`,
+		"2": `CREATE TABLE mine(id int); ALTER TABLE mine ADD COLUMN x int; ALTER TABLE IF EXISTS ONLY c ADD COLUMN x int`,
+		"3": `ALTER TABLE "A" ADD COLUMN x int; CREATE INDEX ON public.b(id); DROP TABLE IF EXISTS b, c`,
+	})
+	_, err := provider(t, asRole(url, "notowner", "pw"), set, Options{}).Deploy(context.Background())
+	e := wantCode(t, err, "P3018")
+	if e.Rule != "PRIV001" || e.SQLState != "42501" || !strings.Contains(e.Message, `must be owner of table "A", "b"`) ||
+		!strings.Contains(e.Hint, `ALTER TABLE "public"."A" OWNER TO "notowner"; ALTER TABLE "public"."b" OWNER TO "notowner";`) {
+		t.Errorf("%s", e)
+	}
+	if there(t, url, "mine") {
+		t.Error("something was begun")
+	}
+	// A member of the owner's role may do it.
+	sql(t, url, "GRANT postgres TO notowner")
+	deploy(t, asRole(url, "notowner", "pw"), set, Options{}, "")
+	sql(t, url, "REVOKE postgres FROM notowner")
+}
+
+func TestALongStatementSaysWhoBlocksIt(t *testing.T) {
+	url := testenv.Postgres(t)
+	deploy(t, url, files(t, map[string]string{"1": initSQL}), Options{}, "")
+	blocker := open(t, url+"?application_name=a-report")
+	for _, text := range []string{"BEGIN", `SELECT * FROM "A"`} {
+		if _, err := blocker.Exec(context.Background(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := newRecorder()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		set := files(t, map[string]string{"1": initSQL, "2": `ALTER TABLE "A" ADD COLUMN b int`})
+		_, err := provider(t, url, set, Options{DDLLockTimeout: -1, OnEvent: rec.on}).Deploy(ctx)
+		done <- err
+	}()
+	rec.wait(t, EventBlockedBy)
+	rec.mu.Lock()
+	e := rec.list[len(rec.list)-1]
+	rec.mu.Unlock()
+	if len(e.Blockers) != 1 || e.Blockers[0].ApplicationName != "a-report" || !strings.Contains(e.Message, "blocked by pid") {
+		t.Errorf("%+v", e)
+	}
+	cancel()
+	wantCode(t, <-done, "LM1430")
+}
+
+func TestAnIndexBuildSaysHowFarItIs(t *testing.T) {
+	url := testenv.Postgres(t)
+	deploy(t, url, files(t, map[string]string{"1": initSQL}), Options{}, "")
+	writer := open(t, url)
+	for _, text := range []string{"BEGIN", `INSERT INTO "A" VALUES (1)`} {
+		if _, err := writer.Exec(context.Background(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := newRecorder()
+	done := make(chan error, 1)
+	go func() {
+		_, err := provider(t, url, files(t, map[string]string{"1": initSQL, "2": `CREATE INDEX CONCURRENTLY x ON "A"(id)`}), Options{OnEvent: rec.on}).Deploy(context.Background())
+		done <- err
+	}()
+	rec.wait(t, EventProgress)
+	rec.wait(t, EventBlockedBy)
+	if _, err := writer.Exec(context.Background(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheLockOfAnIdleSessionLooksOrphaned(t *testing.T) {
 	h := Holder{PID: 42, State: "idle", SinceSeconds: 700, Orphaned: true, ApplicationName: "prisma"}
 	if s := holderSentence(&h); !strings.Contains(s, "pg_terminate_backend(42)") || !strings.Contains(s, "11m40s") {

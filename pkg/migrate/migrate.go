@@ -15,6 +15,7 @@
 package migrate
 
 import (
+	"sync"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/pgurl"
@@ -57,7 +58,8 @@ type Options struct {
 	RetryFailed bool
 	// DryRun stops before the first change.
 	DryRun bool
-	// OnEvent is called for each step, from one goroutine at a time.
+	// OnEvent is called for each step, from one goroutine at a time; the run
+	// waits for it.
 	OnEvent func(Event)
 	// CancelledBy names what ended the context (SIGTERM, SIGINT, --timeout)
 	// for texts and the history; nil is "the caller".
@@ -94,12 +96,14 @@ type Provider struct {
 	target *pgurl.Target
 	set    *Set
 	o      Options
+
+	events *sync.Mutex // a second connection reports, too
 }
 
 // New returns a provider for the database that target addresses. It connects
 // to nothing.
 func New(target *pgurl.Target, set *Set, o Options) *Provider {
-	return &Provider{target: target, set: set, o: o.withDefaults()}
+	return &Provider{target: target, set: set, o: o.withDefaults(), events: new(sync.Mutex)}
 }
 
 // Event is one step of a run, for progress and for `--format jsonl`.
@@ -112,7 +116,10 @@ type Event struct {
 	Statements int       `json:"statements,omitempty"` // of how many
 	Tag        string    `json:"tag,omitempty"`        // what the server answered: CREATE TABLE
 	DurationMS int64     `json:"duration_ms,omitempty"`
-	Holder     *Holder   `json:"holder,omitempty"` // lock_wait: who has it
+	Holder     *Holder   `json:"holder,omitempty"`     // lock_wait: who has it
+	Blockers   []Holder  `json:"blocked_by,omitempty"` // blocked_by: whose locks the statement waits for
+	Phase      string    `json:"phase,omitempty"`      // progress: of an index build
+	Percent    float64   `json:"percent,omitempty"`
 	Attempt    int       `json:"attempt,omitempty"`
 	Code       string    `json:"code,omitempty"`
 	SQLState   string    `json:"sqlstate,omitempty"`
@@ -126,6 +133,8 @@ const (
 	EventLockAcquired      = "lock_acquired"
 	EventMigrationStarted  = "migration_started"
 	EventStatementDone     = "statement_done"
+	EventBlockedBy         = "blocked_by"
+	EventProgress          = "progress"
 	EventMigrationRetry    = "migration_retry"
 	EventMigrationFinished = "migration_finished"
 	EventMigrationFailed   = "migration_failed"
@@ -133,6 +142,8 @@ const (
 )
 
 func (p *Provider) emit(e Event) {
+	p.events.Lock()
+	defer p.events.Unlock()
 	e.Time = time.Now().UTC()
 	p.o.OnEvent(e)
 }

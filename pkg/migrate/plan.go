@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -163,30 +162,5 @@ func needFiles(last string) *Error {
 		Message: fmt.Sprintf("the database has LiteLLM's migration history (last: %s), and LiteLLM's migration files are not at hand to see whether anything is pending", last),
 		Hint: "They are in the Python package litellm-proxy-extras of your LiteLLM release: pip download --no-deps litellm-proxy-extras, then " +
 			"--migrations-from litellm_proxy_extras-….whl; or --migrations-dir with its migrations folder.",
-	}
-}
-
-// mayCreate checks the one privilege without which nothing can begin, so that
-// the failure comes before the first change and names what to grant.
-func (s *session) mayCreate(ctx context.Context) error {
-	var user string
-	var can bool
-	sql := "SELECT current_user::text, has_schema_privilege($1, 'CREATE')"
-	name := s.p.target.Schema
-	object := "schema"
-	if !s.schemaThere {
-		sql = "SELECT current_user::text, has_database_privilege($1, 'CREATE')"
-		name, object = s.p.target.Config.Database, "database"
-	}
-	if err := s.conn.QueryRow(ctx, sql, name).Scan(&user, &can); err != nil {
-		return s.failure(ctx, "checking privileges", err)
-	}
-	if can {
-		return nil
-	}
-	return &Error{
-		Code: "P3018", SQLState: "42501", kind: kindRefused, Rule: "PRIV001", Migration: "(none begun)",
-		Message: fmt.Sprintf("permission denied for %s %s", object, name),
-		Hint:    fmt.Sprintf("Nothing was changed. As an owner run: GRANT CREATE ON %s %q TO %q;", strings.ToUpper(object), name, user),
 	}
 }
