@@ -141,10 +141,32 @@ var providers = sync.OnceValue(func() *providerTable {
 
 // Providers returns every known provider. The slice is the caller's; the
 // slices inside are shared and must not be changed.
-func Providers() []Provider { return slices.Clone(providers().all) }
+func Providers() []Provider {
+	list := slices.Clone(providers().all)
+	own := further.Load()
+	if own == nil {
+		return list
+	}
+	for i, p := range list {
+		if mine, ok := (*own)[p.Name]; ok {
+			list[i] = mine
+		}
+	}
+	for name, p := range *own {
+		if _, builtin := providers().byName[name]; !builtin {
+			list = append(list, p)
+		}
+	}
+	return list
+}
 
 // LookupProvider finds a provider by its name.
 func LookupProvider(name string) (Provider, bool) {
+	if own := further.Load(); own != nil {
+		if p, ok := (*own)[name]; ok {
+			return p, true
+		}
+	}
 	t := providers()
 	i, ok := t.byName[name]
 	if !ok {
