@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -294,10 +293,10 @@ func TestTapDoesNotDependOnCuts(t *testing.T) {
 	})
 }
 
-// TestTapAtEveryPairOfCuts is the exhaustive form; it runs with the long tests.
+// TestTapAtEveryPairOfCuts is the exhaustive form.
 func TestTapAtEveryPairOfCuts(t *testing.T) {
-	if os.Getenv("LLMGW_LONG") == "" {
-		t.Skip("LLMGW_LONG is not set: every pair of cuts is left to the long tests")
+	if testing.Short() {
+		t.Skip("tries 170,000 pairs of cuts")
 	}
 	in := []byte(strings.ReplaceAll(": x\n\n"+textEvent+finishEvent+usageEvent+doneEvent, "\n", "\r\n"))
 	o := TapOptions{Model: "fast", StripUsage: true}
