@@ -136,7 +136,7 @@ func (m *Model) workloadsOf(c *Config) []*manifest.Workload {
 		switch {
 		case mine:
 			mount = append(mount, w)
-		case !owned:
+		case !owned && m.nearest(c, w):
 			free = append(free, w)
 		}
 	}
@@ -144,6 +144,28 @@ func (m *Model) workloadsOf(c *Config) []*manifest.Workload {
 		return mount
 	}
 	return free
+}
+
+// nearest reports whether no other plain config lies nearer to a workload in
+// the tree of directories: envs/dev and envs/prod each keep their own.
+func (m *Model) nearest(c *Config, w *manifest.Workload) bool {
+	mine := sharedDirs(c.File, w.Object.File)
+	for _, other := range m.Configs {
+		if other != c && other.Object == nil && sharedDirs(other.File, w.Object.File) > mine {
+			return false
+		}
+	}
+	return true
+}
+
+// sharedDirs counts the leading directories that two files have in common.
+func sharedDirs(a, b string) int {
+	x, y := strings.Split(a, "/"), strings.Split(b, "/")
+	n := 0
+	for n < len(x)-1 && n < len(y)-1 && x[n] == y[n] {
+		n++
+	}
+	return n
 }
 
 func (m *Model) unit(c *Config, w *manifest.Workload) *Unit {
