@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/config"
@@ -38,21 +39,23 @@ type model struct {
 	Name   string
 	Params *config.Node
 	Info   *config.Node
+	// Unnamed says that the name stands behind a reference with unknown value.
+	Unnamed bool
 }
 
-// models yields the entries of model_list that are mappings.
+// models are the entries of model_list that are mappings.
 func (u *Unit) models() iter.Seq[model] {
-	return func(yield func(model) bool) {
+	if u.modelList == nil {
+		u.modelList = []model{}
 		for i, n := range u.Section("model_list").Items() {
 			if n.Kind != config.Map {
 				continue
 			}
 			name := u.Resolve(n.Get("model_name"))
-			if !yield(model{i, n, name.Text, n.Get("litellm_params"), n.Get("model_info")}) {
-				return
-			}
+			u.modelList = append(u.modelList, model{i, n, name.Text, n.Get("litellm_params"), n.Get("model_info"), name.State == Unknown})
 		}
 	}
+	return slices.Values(u.modelList)
 }
 
 // sections are the three that hold settings.

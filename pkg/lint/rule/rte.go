@@ -359,8 +359,10 @@ func (u *Unit) fallbacks() []fallback {
 
 func (u *Unit) modelNames() []string {
 	var out []string
+	seen := map[string]bool{}
 	for m := range u.models() {
-		if !slices.Contains(out, m.Name) {
+		if !seen[m.Name] {
+			seen[m.Name] = true
 			out = append(out, m.Name)
 		}
 	}
@@ -369,19 +371,27 @@ func (u *Unit) modelNames() []string {
 
 // knownModel reports whether a name leads to a deployment.
 func (u *Unit) knownModel(name string) bool {
-	for m := range u.models() {
-		id, _ := m.Info.Get("id").Scalar()
-		if m.Name == name || id == name && name != "" {
-			return true
-		}
-		if before, after, ok := strings.Cut(m.Name, "*"); ok && strings.HasPrefix(name, before) && strings.HasSuffix(name, after) {
-			return true
-		}
-		if r := u.Resolve(m.Node.Get("model_name")); r.State == Unknown {
-			return true
+	if u.knownNames == nil {
+		u.knownNames = map[string]bool{}
+		for m := range u.models() {
+			u.knownNames[m.Name] = true
+			if id, ok := m.Info.Get("id").Scalar(); ok {
+				u.knownNames[id] = true
+			}
+			if m.Unnamed {
+				u.wildcards = append(u.wildcards, "*")
+			} else if strings.Contains(m.Name, "*") {
+				u.wildcards = append(u.wildcards, m.Name)
+			}
 		}
 	}
-	return u.Node(router+"model_group_alias").Get(name) != nil || u.Section("model_list").Len() == 0
+	if u.knownNames[name] || u.Section("model_list").Len() == 0 || u.Node(router+"model_group_alias").Get(name) != nil {
+		return true
+	}
+	return slices.ContainsFunc(u.wildcards, func(w string) bool {
+		before, after, _ := strings.Cut(w, "*")
+		return strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+	})
 }
 
 func fallbackLoop(u *Unit) []Hit {

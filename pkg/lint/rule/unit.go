@@ -84,6 +84,13 @@ type Unit struct {
 	R     facts.Int        // largest number of instances
 	Rmin  facts.Int        // smallest number of instances
 	Surge facts.Surge
+
+	// What several rules look at is worked out once; rules run one after another.
+	modelList  []model
+	knownNames map[string]bool
+	wildcards  []string
+	refused    []finding.Finding
+	checked    bool
 }
 
 // NewModel joins the inputs into units.
