@@ -69,8 +69,7 @@ func (l *loader) wrongShape(n *Node, want string) {
 // renamed are names of documentation examples that are neither known keys nor
 // near one.
 var renamed = map[string]string{
-	"general_settings.alerts":  "general_settings.alerting",
-	"general_settings.api_key": "general_settings.master_key",
+	"general_settings.alerts": "general_settings.alerting",
 }
 
 // misplacedWhy says what a well-known misplacement does, beyond having no

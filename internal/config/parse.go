@@ -22,9 +22,7 @@ const maxRemarks = 500
 func ParseYAMLDocuments(file string, data []byte) ([]*Node, []finding.Finding, error) {
 	b := &builder{index: newLineIndex(file, data)}
 	docs, notes, err := syntax.Parse(data, syntax.Limits{})
-	for _, n := range notes {
-		b.note(n)
-	}
+	b.notes(notes)
 	if err != nil {
 		return nil, b.findings, b.syntaxError(err)
 	}
@@ -72,20 +70,28 @@ func (b *builder) trapAt(n *syntax.Node, message, fix string) {
 		Pos: b.index.pos(n.Start, n.End), Message: message, Fix: fix})
 }
 
-func (b *builder) note(n syntax.Note) {
-	f := finding.Finding{ID: "CFG019", Name: "yaml-trap", Severity: finding.Warning, Pos: b.index.pos(n.Offset, n.Offset+1)}
-	switch n.Kind {
-	case syntax.TabBlank:
-		f.Message = "a tab stands between the words; LiteLLM's reader refuses the file because of it"
-		f.Fix = "write a blank instead"
-	case syntax.AnchorTwice:
-		f.Message = "the anchor &" + n.Text + " is defined a second time; LiteLLM's reader refuses the file because of it"
-		f.Fix = "give it another name"
-	case syntax.QuestionMark:
-		f.Message = `an unquoted "?" inside brackets; LiteLLM's reader refuses the file because of it`
-		f.Fix = "put the value in quotes"
+// notes turns what the parser remarked into findings, one for tabs however many
+// there are: a file that is indented with tabs inside brackets is full of them.
+func (b *builder) notes(list []syntax.Note) {
+	tabs := 0
+	for _, n := range list {
+		f := finding.Finding{ID: "CFG019", Name: "yaml-trap", Severity: finding.Warning, Pos: b.index.pos(n.Offset, n.Offset+1)}
+		switch n.Kind {
+		case syntax.TabBlank:
+			if tabs++; tabs > 1 {
+				continue
+			}
+			f.Message = "a tab stands between the words; LiteLLM's reader refuses the file because of it"
+			f.Fix = "write a blank instead, here and wherever else a tab stands for blanks"
+		case syntax.AnchorTwice:
+			f.Message = "the anchor &" + n.Text + " is defined a second time; LiteLLM's reader refuses the file because of it"
+			f.Fix = "give it another name"
+		case syntax.QuestionMark:
+			f.Message = `an unquoted "?" inside brackets; LiteLLM's reader refuses the file because of it`
+			f.Fix = "put the value in quotes"
+		}
+		b.remark(f)
 	}
-	b.remark(f)
 }
 
 // pos is where a node stands: at the alias, if it came by one.
