@@ -125,6 +125,17 @@ func RulesMarkdown(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "| [%s](%s.md) | `%s` | %s | %s |\n", r.ID, r.ID, r.Name, r.Severity, r.Title)
 	}
+	fmt.Fprintf(b, "\n## What the production page says\n\nLiteLLM's \"best practices for production\" page, statement by statement, and the rules that check it.\n\n| Section | Says | Rules |\n|---|---|---|\n")
+	for _, s := range rule.Coverage() {
+		var links []string
+		for _, id := range s.Rules {
+			links = append(links, fmt.Sprintf("[%s](%s.md)", id, id))
+		}
+		if len(links) == 0 {
+			links = []string{"only a running system shows it"}
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", s.Section, s.Says, strings.Join(links, " "))
+	}
 	return b.Flush()
 }
 
