@@ -16,6 +16,7 @@ const maxIncludes = 200
 // pending is a file that is named by an include and not read yet.
 type pending struct {
 	path  string
+	from  string   // the file that names it
 	at    *Node    // the entry that names it
 	chain []string // the files on the way to it, for cycles
 }
@@ -28,37 +29,30 @@ func (l *loader) includes(name string) error {
 	if err != nil {
 		return err
 	}
-	dir := "."
-	if name != "-" {
-		dir = path.Dir(filepath.ToSlash(name))
-	}
 	var read []string
 	for len(queue) > 0 {
 		next := queue[0]
 		queue = queue[1:]
-		file := filepath.ToSlash(next.path)
-		if !filepath.IsAbs(next.path) && !path.IsAbs(file) {
-			file = path.Join(dir, file)
-		}
+		file, data, err := l.locate(next, name)
 		if slices.Contains(next.chain, file) {
 			return l.fail(&SyntaxError{ID: "CFG012", Pos: next.at.Pos,
 				Message: "include goes in a circle: " + strings.Join(append(next.chain, file), " -> "),
 				Fix:     "delete one of the include entries"})
 		}
+		if slices.Contains(read, file) {
+			l.add(finding.Finding{ID: "CFG012", Severity: finding.Info, Pos: next.at.Pos,
+				Message: file + " is included a second time; it is read once", Fix: "delete the entry"})
+			continue
+		}
 		if len(read) == maxIncludes {
 			return l.fail(&SyntaxError{ID: "CFG012", Pos: next.at.Pos,
 				Message: fmt.Sprintf("more than %d files are included", maxIncludes), Fix: "join some of them"})
 		}
-		if slices.Contains(read, file) {
-			l.add(finding.Finding{ID: "CFG012", Severity: finding.Warning, Pos: next.at.Pos, Path: next.at.Path(),
-				Message: file + " is included a second time; its lists are joined twice", Fix: "delete the entry"})
-		}
 		read = append(read, file)
-		data, err := l.read(file)
 		if err != nil {
 			e := readError(file, err, next.at.Pos, "Included file not found: ")
 			e.ID = "CFG012"
-			e.Fix = "paths are relative to the directory of the main file"
+			e.Fix = "paths are relative to the file that holds the include"
 			return l.fail(e)
 		}
 		root, err := l.parse(file, data, FromInclude)
@@ -76,6 +70,38 @@ func (l *loader) includes(name string) error {
 		l.merge(root)
 	}
 	return nil
+}
+
+// locate finds an included file: next to the file that names it, else, as older
+// releases had it, next to the main file.
+func (l *loader) locate(p pending, main string) (file string, data []byte, err error) {
+	entry := filepath.ToSlash(p.path)
+	if filepath.IsAbs(p.path) || path.IsAbs(entry) {
+		data, err = l.read(entry)
+		return entry, data, err
+	}
+	beside := func(name string) string {
+		if name == "-" {
+			return path.Clean(entry)
+		}
+		return path.Join(path.Dir(filepath.ToSlash(name)), entry)
+	}
+	file, old := beside(p.from), beside(main)
+	data, err = l.read(file)
+	if old == file {
+		return file, data, err
+	}
+	switch oldData, oldErr := l.read(old); {
+	case oldErr != nil:
+	case err == nil:
+		l.add(finding.Finding{ID: "CFG012", Severity: finding.Warning, Pos: p.at.Pos,
+			Message: fmt.Sprintf("%s and %s both exist; the first is read, older LiteLLM releases read the second", file, old), Fix: "rename one of the two"})
+	default:
+		l.add(finding.Finding{ID: "CFG012", Severity: finding.Warning, Pos: p.at.Pos,
+			Message: fmt.Sprintf("%s does not exist, %s next to the main file is read instead", file, old), Fix: "move it, or correct the path"})
+		return old, oldData, nil
+	}
+	return file, data, err
 }
 
 // takeIncludes removes the include key from a file and returns what it names.
@@ -101,7 +127,7 @@ func (l *loader) takeIncludes(root *Node, chain []string) ([]pending, error) {
 			return nil, l.fail(&SyntaxError{ID: "CFG012", Pos: e.Pos,
 				Message: "'include' must be a list of file paths, and this is " + describe(e), Fix: `write include: ["models.yaml"]`})
 		}
-		list = append(list, pending{path: file, at: e, chain: chain})
+		list = append(list, pending{path: file, from: chain[len(chain)-1], at: e, chain: chain})
 	}
 	root.remove("include")
 	return list, nil

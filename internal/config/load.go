@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -89,10 +88,6 @@ func (l *loader) files() error {
 	data, err := l.read(path)
 	if err != nil {
 		return l.fail(readError(path, err, finding.Position{File: display(path)}, "Config file not found: "))
-	}
-	if strings.TrimSpace(string(bytes.TrimPrefix(data, []byte("\ufeff")))) == "" {
-		return l.fail(&SyntaxError{Pos: finding.Position{File: display(path), Line: 1, Col: 1},
-			Message: "Config cannot be None or Empty.", Fix: "the file is empty; see the README for a first configuration"})
 	}
 	return l.mainFile(display(path), data)
 }
@@ -211,6 +206,10 @@ func (l *loader) mainFile(name string, data []byte) error {
 		l.scanLines(name, data)
 		return err
 	}
+	if root == nil && l.Data == nil {
+		return l.fail(&SyntaxError{Pos: finding.Position{File: name, Line: 1, Col: 1},
+			Message: "Config cannot be None or Empty.", Fix: "there is nothing in the file; begin with model_list:"})
+	}
 	if root == nil {
 		l.tree.root.Pos.File = name
 		return nil
@@ -232,6 +231,10 @@ func (l *loader) parse(name string, data []byte, kind OriginKind) (*Node, error)
 		return nil, nil
 	case Map:
 	default:
+		if kind == FromInclude {
+			return nil, l.fail(&SyntaxError{ID: "CFG012", Pos: root.Pos, Message: "Included config file is not a YAML mapping: " + name,
+				Fix: "begin with a section such as model_list:"})
+		}
 		return nil, l.fail(&SyntaxError{Pos: root.Pos,
 			Message: "the file is " + root.Kind.String() + ", a configuration is a mapping of sections",
 			Fix:     "begin with a section such as model_list: or general_settings:"})

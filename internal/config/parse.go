@@ -247,6 +247,7 @@ func (b *builder) mapping(n *Node, y *syntax.Node) error {
 		at, twice := seen.find(e.kind, e.text)
 		if twice && seen.isOwn(at) && b.via == nil {
 			first := n.children[at].KeyPos
+			n.Shadowed = append(n.Shadowed, n.children[at])
 			b.remark(finding.Finding{ID: "CFG002", Name: "duplicate-key", Severity: finding.Warning, Pos: e.pos,
 				Message: fmt.Sprintf("the key %q is here a second time, first on line %d; the last one wins", short(e.text), first.Line),
 				Fix:     "keep one of the two, or merge their contents",

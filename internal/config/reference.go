@@ -48,6 +48,10 @@ func (l *loader) environmentVariables() {
 		warn := func(id, message, fix string) {
 			l.add(finding.Finding{ID: id, Severity: finding.Warning, Pos: n.Where(), Path: n.Path(), Message: message, Fix: fix})
 		}
+		if strings.EqualFold(n.Key, "LITELLM_ENABLE_MCP_STDIO") {
+			warn("", "Ignoring LITELLM_ENABLE_MCP_STDIO set in the config file. Set it in the proxy's environment instead", "delete the line")
+			continue
+		}
 		if blockedNames[n.Key] {
 			warn("", "Skipping blocked environment variable key: "+n.Key, "set it where the process is started")
 			continue
@@ -125,10 +129,13 @@ func (l *loader) resolve() {
 	}
 }
 
+// pointerKeys hold the name of a secret, which is looked up when it is needed.
+var pointerKeys = map[string]bool{"anthropic_issuer_signing_key_ref": true, "anthropic_keycloak_client_secret_ref": true}
+
 // resolveNode replaces one reference. true and false become booleans, as in
 // LiteLLM; numbers stay text.
 func (l *loader) resolveNode(n *Node) {
-	if n.Kind != String {
+	if n.Kind != String || pointerKeys[n.Key] {
 		return
 	}
 	name, ok := reference(n.text)
