@@ -93,6 +93,9 @@ type Node struct {
 	Unknown bool
 	// Origin says where the effective value came from.
 	Origin Origin
+	// Shadowed are values of equal keys earlier in this mapping: written, and
+	// without effect.
+	Shadowed []*Node
 	// Date says that LiteLLM reads this unquoted text as a date.
 	Date bool
 
