@@ -76,6 +76,13 @@ func (a *app) warnf(format string, args ...any) {
 // Execute runs llmgw and returns the exit code of the process. args is
 // os.Args.
 func Execute(args []string, s Streams) (code int) {
+	ctx, stop := interruptible(context.Background())
+	defer stop()
+	return execute(ctx, args, s)
+}
+
+// execute is Execute under a context of the caller's.
+func execute(ctx context.Context, args []string, s Streams) (code int) {
 	a := &app{in: s.In, out: s.Out, err: s.Err, outTTY: s.OutTTY, errTTY: s.ErrTTY}
 	defer func() {
 		if p := recover(); p != nil {
@@ -88,9 +95,6 @@ func Execute(args []string, s Streams) (code int) {
 			code = exitBad
 		}
 	}()
-
-	ctx, stop := interruptible(context.Background())
-	defer stop()
 
 	root := newRootCommand(a)
 	root.SetArgs(rewriteArgs(args))

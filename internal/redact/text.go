@@ -23,7 +23,7 @@ var patterns = []pattern{
 	// Authorization headers and their values in foreign text.
 	{`(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=-]{6,}`, `${1}${2}` + Mask},
 	// name=value and name: value with a secret's name; quoted values may hold blanks.
-	{`(?i)((?:api[-_]?key|x-api-key|apikey|access[-_]?key|secret[-_]?access[-_]?key|secret|client[-_]?secret|password|passwd|pwd|authorization|session[-_]?token|auth[-_]?token|access[-_]?token|refresh[-_]?token|salt[-_]?key|master[-_]?key|private[-_]?key)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"'}\])]+)`, `${1}` + Mask},
+	{`(?i)((?:api[-_]?key|x-api-key|apikey|access[-_]?key|secret[-_]?access[-_]?key|secret|client[-_]?secret|password|passwd|pwd|authorization|session[-_]?token|auth[-_]?token|access[-_]?token|refresh[-_]?token|salt[-_]?key|master[-_]?key|private[-_]?key)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|["'\[{(]*[^\s,;&"'}\])]+)`, `${1}` + Mask},
 	// ?key=... of Google APIs, sig= of signed URLs.
 	{`([?&](?:key|sig|signature|X-Amz-Signature|X-Amz-Security-Token)=)[^&\s"']+`, `${1}` + Mask},
 	// Keys that are recognisable by their own shape.

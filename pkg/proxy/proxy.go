@@ -216,7 +216,7 @@ func (p *Proxy) Close() {
 func (c *Config) Secrets() []redact.Secret {
 	list := []redact.Secret{c.Auth.MasterKey}
 	for _, d := range c.Deployments {
-		list = append(list, d.APIKey)
+		list = append(list, d.Secrets...)
 	}
 	return list
 }

@@ -85,6 +85,15 @@ func (p *plan) secretEdits(main config.File) ([]finding.Edit, map[string]string)
 		}
 		return nil, want
 	}
+	for n := range p.o.Tree.Root().Walk() {
+		for _, shadowed := range n.Shadowed {
+			for s := range shadowed.Walk() {
+				if isSecret(s) {
+					p.note(finding.Error, "E-PLAINTEXT", s.Where(), "an earlier %s, which has no effect, holds a credential in plain text (remove it)", shadowed.Key)
+				}
+			}
+		}
+	}
 	for _, l := range literals(p.o.Tree.Root()) {
 		n := l.node
 		where := n.Path()

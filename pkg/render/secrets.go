@@ -3,26 +3,13 @@ package render
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/redact"
 )
 
-// secretKeys are the keys whose value is a credential whatever it looks like.
-var secretKeys = []string{
-	"api_key", "master_key", "password", "redis_password", "sentinel_password", "aws_secret_access_key",
-	"aws_access_key_id", "aws_session_token", "s3_aws_secret_access_key", "vertex_credentials", "azure_ad_token",
-	"client_secret", "litellm_license", "drain_endpoint_token", "database_url", "redis_url", "salt_key",
-}
-
-var (
-	secretSuffix = regexp.MustCompile(`(?i)(_key|_token|_secret|_password|password|_webhook_url|_credentials)$`)
-	// notSecret are keys that a suffix above would take for credentials.
-	notSecret   = []string{"user_id_jwt_field", "public_key", "cache_key", "router_key", "s3_key", "team_id_jwt_field"}
-	urlPassword = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s]*:[^/?#\s]+@`)
-)
+var urlPassword = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s]*:[^/?#\s]+@`)
 
 // literal is a credential written into the configuration.
 type literal struct {
@@ -36,19 +23,10 @@ func isSecret(n *config.Node) bool {
 	if !ok || text == "" || reference(n) != "" {
 		return false
 	}
-	key := strings.ToLower(n.Key)
-	switch {
+	switch key := strings.ToLower(n.Key); {
 	case key == "database_url" || key == "redis_url":
 		return urlPassword.MatchString(text)
-	case slices.Contains(secretKeys, key):
-		return true
-	case slices.Contains(notSecret, key):
-		return false
-	case secretSuffix.MatchString(key) && n.Parent() != nil && n.Parent().Key == "environment_variables":
-		return true
-	case strings.HasSuffix(key, "_password") || strings.HasSuffix(key, "_secret") || strings.HasSuffix(key, "_api_key"):
-		return true
-	case urlPassword.MatchString(text):
+	case config.SecretName(n.Key), urlPassword.MatchString(text):
 		return true
 	}
 	return redact.Text(text) != text

@@ -67,6 +67,9 @@ type Deployment struct {
 	APIBase string
 	// APIKey is the provider key; zero sends no Authorization header.
 	APIKey redact.Secret
+	// Secrets are all that is sent upstream and must not come back in an error
+	// text: the key, and headers with a secret's name.
+	Secrets []redact.Secret
 	// Organization is sent as OpenAI-Organization when not empty.
 	Organization string
 	// ExtraHeaders are added to every upstream request (canonical names).

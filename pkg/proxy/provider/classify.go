@@ -184,7 +184,7 @@ func build(d *call.Deployment, class call.Class, inner, text string) *call.Error
 	return &call.Error{
 		Class:      class,
 		RetryAfter: -1,
-		Message:    "litellm." + name + ": " + inner + Name(d.Provider) + " - " + redact.Text(text, d.APIKey),
+		Message:    "litellm." + name + ": " + inner + Name(d.Provider) + " - " + redact.Text(text, d.Secrets...),
 	}
 }
 
@@ -201,7 +201,7 @@ func classify(d *call.Deployment, status int, header http.Header, r refusal) *ca
 	e := build(d, class, inner, text)
 	e.Upstream = status
 	e.Status = own
-	e.Type, e.Param, e.Code = redact.Text(r.typ, d.APIKey), redact.Text(r.param, d.APIKey), redact.Text(r.code, d.APIKey)
+	e.Type, e.Param, e.Code = redact.Text(r.typ, d.Secrets...), redact.Text(r.param, d.Secrets...), redact.Text(r.code, d.Secrets...)
 	switch class {
 	case call.ClassRateLimit:
 		e.Type = "throttling_error"

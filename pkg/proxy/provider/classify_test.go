@@ -21,7 +21,8 @@ import (
 )
 
 func deployment(provider string) *call.Deployment {
-	return &call.Deployment{Provider: provider, APIKey: redact.New("sk-planted-0123456789")}
+	key := redact.New("sk-planted-0123456789")
+	return &call.Deployment{Provider: provider, APIKey: key, Secrets: []redact.Secret{key}}
 }
 
 func openaiError(message, typ, code string) string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/catalog"
+	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
@@ -95,6 +96,14 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 		d.Organization = getenv("OPENAI_ORGANIZATION")
 	}
 	d.ExtraHeaders = e.headers(name, target, d.APIKey, getenv)
+	d.Secrets = []redact.Secret{d.APIKey}
+	for name, values := range d.ExtraHeaders {
+		if config.SecretName(name) {
+			for _, v := range values {
+				d.Secrets = append(d.Secrets, redact.New(v))
+			}
+		}
+	}
 	d.StreamOptions = op != wire.Embeddings && !slices.Contains(silent, name)
 	o := openai.Options{
 		Rewrite:   splice.Rewrite{Metadata: metadataMode(name), Params: e.paramsFor(op), Drop: e.Drop},
