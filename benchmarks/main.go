@@ -61,7 +61,7 @@ func main() {
 	flag.DurationVar(&o.warmup, "warmup", time.Second, "warm-up of each measurement")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each measurement")
 	flag.IntVar(&o.users, "users", 64, "connections")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,memory,lost)")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,memory,lost,left)")
 	flag.IntVar(&o.streams, "streams", 1000, "concurrent streams of the memory measurement")
 	flag.IntVar(&o.lost, "lost", 10_000, "streams of the count of lost ones")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the order")
@@ -155,6 +155,14 @@ func run(ctx context.Context, o options) error {
 				return fmt.Errorf("%s, lost streams: %w", p.name, err)
 			}
 			res.lost(p.name, rep)
+		}
+		if o.wants("left") {
+			fmt.Fprintf(os.Stderr, "\r%-40s", fmt.Sprintf("leaving streams of %s", p.name))
+			left, err := lab.leave(ctx, o, p)
+			if err != nil {
+				return fmt.Errorf("%s, clients that leave: %w", p.name, err)
+			}
+			res.Left = append(res.Left, left)
 		}
 	}
 	fmt.Fprintf(os.Stderr, "\r%-40s\r", "")

@@ -57,6 +57,7 @@ type results struct {
 	Cells   []*Cell  `json:"cells"`
 	Memory  []Memory `json:"memory"`
 	Lost    []Lost   `json:"lost"`
+	Left    []Left   `json:"left"`
 	Notes   []string `json:"notes,omitempty"`
 
 	streams int
@@ -171,6 +172,12 @@ func (r *results) table(w io.Writer) {
 			}
 		}
 		fmt.Fprintf(w, "%-22s %9.1f MB %20s %24s\n", m.Proxy, float64(m.Idle)/(1<<20), streams, lost)
+	}
+	if len(r.Left) > 0 {
+		fmt.Fprintf(w, "\nclients that leave in mid-stream\n")
+		for _, l := range r.Left {
+			fmt.Fprintf(w, "%-22s %d left, upstream went on for %d, still open %d, other streams wrong %d\n", l.Proxy, l.Left, l.Ignored, l.Open, l.Wrong)
+		}
 	}
 	fmt.Fprintf(w, "\nllmgw serve ready %.0f ms after its start\n", r.ReadyMS)
 	for _, n := range r.Notes {

@@ -127,7 +127,7 @@ does not answer like a gateway; 130 interrupted (what was measured is reported).
 type benchFlags struct {
 	scenarios, headers, slo, labels, keyFile     []string
 	think, arrival, ramp, prompts, order, merge  string
-	apiKey, apiKeyFile, progress                 string
+	apiKey, apiKeyFile, progress, abandon        string
 	pids                                         []int
 	promptTokens, outputTokens, bodyBytes, procs int
 	noUnique, dryRun, yes, quota, detailed       bool
@@ -149,6 +149,7 @@ func (f *benchFlags) declare(fs *pflag.FlagSet) {
 	durationVar(fs, &p.RequestTimeout, "request-timeout", 600*time.Second, "longest time for one request")
 	durationVar(fs, &p.Drain, "drain", 30*time.Second, "longest wait for requests still running at the end")
 	durationVar(fs, &p.Stall, "stall", 0, "a stream silent for so long has failed (default ten times the usual gap, at least 5s)")
+	fs.StringVar(&f.abandon, "abandon", "", "leave a share of requests at a random moment, `P%[:WITHIN]` as in 5%:2s: does the gateway stop working for them?")
 	fs.StringVar(&p.Model, "model", "", "model to ask for (default the target's only one)")
 	fs.StringVar(&f.prompts, "prompts", "", "request bodies or prompts from a `FILE` of JSON lines")
 	fs.StringVar(&f.order, "prompt-order", "sequential", "order of --prompts: sequential or shuffle")
@@ -244,6 +245,11 @@ func (f *benchFlags) plan(c *cobra.Command, target string) (bench.Plan, error) {
 		}
 		if err != nil || p.Think[1] < p.Think[0] {
 			return p, usagef("--think %s: write a duration, or two as in 100ms..2s", f.think)
+		}
+	}
+	if f.abandon != "" {
+		if p.Abandon, p.AbandonWithin, err = bench.ParseAbandon(f.abandon); err != nil {
+			return p, usagef("--abandon: %w", err)
 		}
 	}
 	if p.Requests > 0 && p.Requests < 100 && !changed("warmup") {

@@ -42,6 +42,7 @@ type run struct {
 	cut       atomic.Bool // the drain is over: what fails now was ended by us
 	unfinish  atomic.Uint64
 	unsent    atomic.Uint64
+	abandoned atomic.Uint64
 	backwards atomic.Bool
 
 	connMu sync.Mutex
@@ -112,6 +113,20 @@ func (r *run) pick(i uint64) *request {
 	return list[i%uint64(len(list))]
 }
 
+// patience is how long request i waits for its answer: as long as it may, or
+// less for the share of requests whose users leave.
+func (r *run) patience(i uint64) time.Duration {
+	p := r.plan
+	if p.Abandon <= 0 || r.validateAll { // the preflight waits
+		return p.RequestTimeout
+	}
+	rng := rand.New(rand.NewPCG(p.Seed, ^i))
+	if rng.Float64() >= p.Abandon {
+		return p.RequestTimeout
+	}
+	return min(time.Duration(rng.Int64N(int64(p.AbandonWithin))+1), p.RequestTimeout-1)
+}
+
 // stallLimit is how long a stream may be silent.
 func (r *run) stallLimit() time.Duration {
 	if r.plan.Stall > 0 {
@@ -153,8 +168,12 @@ func (r *run) one(c *client, s *shard, i uint64, sched time.Duration) *Result {
 	if res.End < res.Start {
 		r.backwards.Store(true)
 	}
-	if res.Detail == "cut" && res.Err == OK {
+	if res.Cut {
 		r.unfinish.Add(1)
+		return &res
+	}
+	if res.Abandoned {
+		r.abandoned.Add(1)
 		return &res
 	}
 	g := len(r.plan.SLO) > 0 && res.Err == OK && good(r.plan.SLO, &res, c.gaps)

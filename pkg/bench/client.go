@@ -74,9 +74,7 @@ func (s *stamper) Read(b []byte) (int, error) {
 				limit, s.hit = at, true
 			}
 		}
-		if err := s.conn.SetReadDeadline(limit); err != nil {
-			return 0, err
-		}
+		_ = s.conn.SetReadDeadline(limit) // a connection that is gone says so better when it is read
 	}
 	n, err := s.conn.Read(b)
 	s.at = time.Now()
@@ -87,7 +85,7 @@ func (s *stamper) Read(b []byte) (int, error) {
 const (
 	keepBody = 500
 	fullBody = 4 << 20
-	bufSize  = 16 << 10
+	bufSize  = 8 << 10 // ten thousand streams hold one each
 )
 
 // Result is one request as it went.
@@ -111,6 +109,10 @@ type Result struct {
 	Reported bool // Tokens come from the server
 	Stream   bool
 
+	// Abandoned and Cut requests were ended by us: on purpose, to see what the
+	// target makes of it, or because the drain was over. They are no errors.
+	Abandoned, Cut bool
+
 	Lost, Repeated, Crossed int
 }
 
@@ -120,16 +122,19 @@ func (c *client) do(q *request, i uint64, sched time.Duration) (res Result) {
 	start := time.Now()
 	res = Result{Seq: i, Scenario: q.scenario, Sched: sched, Start: start.Sub(r.base), FirstToken: -1, Stream: q.stream}
 	c.gaps, c.keep, c.full = c.gaps[:0], c.keep[:0], c.full[:0]
+	patience := r.patience(i)
 	fail := func(err error, begun bool) Result {
 		res.End = time.Since(r.base)
 		if c.in.hit {
 			err = errStall
 		}
-		res.Err = classify(err, begun)
-		if r.cut.Load() && (res.Err == Timeout || res.Err == Reset || res.Err == Truncated || res.Err == Stall) {
-			res.Err, res.Detail = OK, "cut"
-		} else {
-			res.Detail = sentence(err)
+		res.Err, res.Detail = classify(err, begun), sentence(err)
+		ours := res.Err == Timeout || res.Err == Reset || res.Err == Truncated || res.Err == Stall
+		switch {
+		case r.cut.Load() && ours:
+			res.Cut = true
+		case patience < r.plan.RequestTimeout && res.Err == Timeout:
+			res.Abandoned = true
 		}
 		c.drop()
 		return res
@@ -142,7 +147,7 @@ func (c *client) do(q *request, i uint64, sched time.Duration) (res Result) {
 		c.drop()
 		reused = false
 	}
-	limit := start.Add(r.plan.RequestTimeout)
+	limit := start.Add(patience)
 	if !reused {
 		if err := c.dial(limit); err != nil {
 			return fail(err, false)
@@ -498,7 +503,7 @@ func (c *client) some(limit int64) ([]byte, error) {
 func (c *client) line() ([]byte, error) {
 	line, err := c.br.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {
-		return nil, protocolError("a line of the answer is longer than 16 KiB")
+		return nil, protocolError("a line of the answer is longer than 8 KiB")
 	}
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,11 @@ type Plan struct {
 	// Stall ends a stream without an event for so long; 0 means ten times the
 	// median gap, at least five seconds.
 	Stall time.Duration
+
+	// Abandon is the share of requests whose user leaves at a random moment
+	// within AbandonWithin: the target must notice and stop working for them.
+	Abandon       float64
+	AbandonWithin time.Duration
 
 	Payload Payload
 	Headers [][2]string
@@ -130,6 +136,12 @@ func (p *Plan) Check() error {
 	if p.Drain == 0 {
 		p.Drain = 30 * time.Second
 	}
+	if !(p.Abandon >= 0 && p.Abandon <= 1) {
+		return fmt.Errorf("the share of abandoned requests, %v, must be between 0%% and 100%%", p.Abandon)
+	}
+	if p.AbandonWithin == 0 {
+		p.AbandonWithin = time.Second
+	}
 	if p.Refresh == 0 {
 		p.Refresh = 250 * time.Millisecond
 	}
@@ -139,4 +151,21 @@ func (p *Plan) Check() error {
 		}
 	}
 	return p.Payload.check()
+}
+
+// ParseAbandon reads P% or P%:WITHIN.
+func ParseAbandon(text string) (share float64, within time.Duration, err error) {
+	percent, limit, has := strings.Cut(text, ":")
+	number, ok := strings.CutSuffix(percent, "%")
+	share, err = strconv.ParseFloat(number, 64)
+	if err != nil || !ok || !(share > 0 && share <= 100) {
+		return 0, 0, fmt.Errorf("%q: write a share above 0%%, as in 5%% or 5%%:2s", text)
+	}
+	within = time.Second
+	if has {
+		if within, err = time.ParseDuration(limit); err != nil || within <= 0 || within > time.Hour {
+			return 0, 0, fmt.Errorf("%q: %q is no duration between 0 and 1h", text, limit)
+		}
+	}
+	return share / 100, within, nil
 }

@@ -30,7 +30,8 @@ type Report struct {
 	// it is what the target's own counter must show.
 	Sent       uint64 `json:"sent"`
 	Unfinished uint64 `json:"unfinished"`
-	Unsent     uint64 `json:"unsent"` // due in the window and never sent
+	Unsent     uint64 `json:"unsent"`    // due in the window and never sent
+	Abandoned  uint64 `json:"abandoned"` // left on purpose, warm-up included
 
 	Timeline  []Second   `json:"timeline"`
 	Resources *Resources `json:"resources,omitempty"`
@@ -235,7 +236,7 @@ func (w *watcher) report(pre preflight, aborted bool) *Report {
 		},
 		Plan:    r.summary(pre.Model),
 		Targets: []TargetInfo{{URL: p.Target.String(), Echo: pre.Echo}},
-		Sent:    r.sent.Load(), Unfinished: r.unfinish.Load(), Unsent: r.unsent.Load(),
+		Sent:    r.sent.Load(), Unfinished: r.unfinish.Load(), Unsent: r.unsent.Load(), Abandoned: r.abandoned.Load(),
 		Timeline: append([]Second{}, w.seconds...), Aborted: aborted, metrics: &total,
 		Generator: OwnCost{CPUShare: round(w.ownEnd.shareSince(w.ownBegin)), GCShare: round(w.ownEnd.gcShareSince(w.ownBegin))},
 	}

@@ -376,3 +376,19 @@ func TestTheOwnProcessIsSampled(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestUsersWhoLeaveAreNeitherErrorsNorLatency(t *testing.T) {
+	var m *mock.Mock
+	opt := mock.Options{ITL: mock.Fixed(5 * time.Millisecond), Chunks: 50}
+	rep := simulate(t, mocked(&m, opt), func(p *Plan) {
+		p.Scenarios = []Weighted{{ChatStream, 1}}
+		p.Concurrency, p.Requests, p.Abandon, p.AbandonWithin = 4, 400, 0.5, 200*time.Millisecond
+	})
+	b := rep.Results[0]
+	if rep.Abandoned < 160 || rep.Abandoned > 240 || b.Completed+rep.Abandoned != 400 || len(b.Errors) != 0 {
+		t.Errorf("%d left, %d completed, errors %v", rep.Abandoned, b.Completed, b.Errors)
+	}
+	if got := m.Stats().Streams; got.Completed != b.Completed+1 || got.Cancelled+got.Completed != got.Started {
+		t.Errorf("the mock counted %+v, bench %d completed and a preflight", got, b.Completed)
+	}
+}

@@ -155,6 +155,9 @@ func writeText(w io.Writer, r *bench.Report, colour bool) error {
 		p.line("                rss %s -> %s, highest %s; %d threads, %d descriptors", mb(res.RSSBegin), mb(res.RSSEnd), mb(res.RSSMax), res.Threads, res.FDs)
 	}
 	p.line("generator       cpu %.0f%% of %d, gc pauses %.2f%%; %d requests sent in all", r.Generator.CPUShare*100, r.Meta.GOMAXPROCS, r.Generator.GCShare*100, r.Sent)
+	if r.Abandoned > 0 {
+		p.line("abandoned       %d requests, on purpose", r.Abandoned)
+	}
 	for _, v := range r.SLO {
 		mark := p.green("✔")
 		if !v.OK {
