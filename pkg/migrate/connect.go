@@ -200,7 +200,7 @@ func (p *Provider) connectError(err error) *Error {
 	e.Code, e.Message = "P1001", fmt.Sprintf("Can't reach database server at `%s`", at)
 	e.extra = []string{"", fmt.Sprintf("Please make sure your database server is running at `%s`.", at)}
 	if why := dialReason(err); why != "" {
-		e.extra = append(e.extra, "("+why+")")
+		e.Hint = "Reason: " + why + "."
 	}
 	return e
 }

@@ -144,6 +144,9 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 	if err != nil {
 		return false, err
 	}
+	if err := checkOwner(p.set, o.rows); err != nil {
+		return false, err
+	}
 	if restart == 0 {
 		r.Warnings = append(r.Warnings, o.warnings(p.set)...)
 		for _, w := range r.Warnings {
@@ -151,9 +154,6 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		}
 	}
 	r.Pending = names(o.pending)
-	if err := checkOwner(p.set, o.rows); err != nil {
-		return false, err
-	}
 	if o.failed, err = s.retryFailed(ctx, o.failed); err != nil {
 		return false, err
 	}

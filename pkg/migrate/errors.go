@@ -125,7 +125,11 @@ const (
 
 // PrismaText is the error as Prisma prints it, without its "Error:" line.
 func (e *Error) PrismaText() string {
-	if e.Code == "P3018" {
+	switch e.Code {
+	case "P1003":
+		before, _, _ := strings.Cut(e.Message, " on the server at ")
+		return before
+	case "P3018":
 		text := e.failedText()
 		return strings.Replace(text, "recovered from.\n", "recovered from. "+readResolve+"\n", 1)
 	}

@@ -189,7 +189,7 @@ func orNone(s string) string {
 // and failed rows are silent while something is pending.
 func (r *StatusResult) PrismaText(stdout, stderr io.Writer) (exit int, err error) {
 	var out, errs strings.Builder
-	out.WriteString(datasourceLine(r.Database) + "\n\n" + foundLine(r.Found) + "\n\n")
+	out.WriteString(datasourceLine(r.Database) + "\n\n" + foundLine(r.Found) + "\n")
 	var pending, failed []string
 	for _, m := range r.Migrations {
 		switch m.State {
@@ -212,15 +212,17 @@ func (r *StatusResult) PrismaText(stdout, stderr io.Writer) (exit int, err error
 	case len(failed) > 0:
 		exit = 1
 		fmt.Fprintf(&errs, "Following %s have failed:\n%s\n\n", noun(failed), strings.Join(failed, "\n"))
-		fmt.Fprintf(&errs, "The failed migration(s) can be marked as rolled back or applied:\n\n"+
+		fmt.Fprintf(&errs, "During development if the failed migration(s) have not been deployed to a production database you can then fix the migration(s) and run prisma migrate dev.\n\n"+
+			"The failed migration(s) can be marked as rolled back or applied:\n      \n"+
 			"- If you rolled back the migration(s) manually:\nprisma migrate resolve --rolled-back %q\n\n"+
 			"- If you fixed the database manually (hotfix):\nprisma migrate resolve --applied %q\n\n"+
 			"Read more about how to resolve migration issues in a production database:\nhttps://pris.ly/d/migrate-resolve\n", failed[0], failed[0])
 	case !r.Managed:
 		exit = 1
-		errs.WriteString("The current database is not managed by Prisma Migrate.\n\n" + readBaseline + "\n")
+		errs.WriteString("The current database is not managed by Prisma Migrate.\n        \n" +
+			"Read more about how to baseline an existing production database:\nhttps://pris.ly/d/migrate-baseline\n")
 	default:
-		out.WriteString("Database schema is up to date!\n")
+		out.WriteString("\nDatabase schema is up to date!\n")
 	}
 	if _, err = io.WriteString(stdout, out.String()); err == nil {
 		_, err = io.WriteString(stderr, errs.String())
