@@ -41,7 +41,7 @@ func init() {
 			},
 		},
 		&Rule{
-			ID: "DB013", Name: "transaction-buffer-recommended", Severity: "warning", Priority: 1, Fix: Manual, Target: facts.LiteLLM,
+			ID: "DB013", Name: "transaction-buffer-recommended", Severity: "warning", Priority: 1, Fix: Manual,
 			Title:  "many instances update the same spend rows",
 			When:   "10 instances or more, or 1000 requests per second or more, without use_redis_transaction_buffer.",
 			Why:    "all instances update the rows of the same keys, users and teams: deadlocks and exhausted connections.",

@@ -238,5 +238,33 @@ func init() {
 				return out
 			},
 		},
+		&Rule{
+			ID: "K8S040", Name: "pdb-blocks-drains", Severity: "error", Priority: 2, Fix: Manual, Off: []Profile{Dev},
+			Title:  "a disruption budget that never lets a node drain",
+			When:   "minAvailable of a PodDisruptionBudget is the smallest number of pods, or 100%, or maxUnavailable is 0.",
+			Why:    "no pod may ever leave, so nodes cannot be drained or upgraded.",
+			Remedy: "write maxUnavailable: 1.",
+			Source: []string{"Kubernetes, PodDisruptionBudget"},
+			Bad:    k8s("spec: {maxUnavailable: 1, selector: {matchLabels: {app: litellm}}}", "spec: {minAvailable: 3, selector: {matchLabels: {app: litellm}}}"),
+			Good:   k8sGood("spec: {maxUnavailable: 1, selector: {matchLabels: {app: litellm}}}"),
+			Check: func(u *Unit) []Hit {
+				if u.Workload == nil {
+					return nil
+				}
+				var out []Hit
+				for _, o := range u.Workload.Budgets {
+					least, most := o.Node.Lookup("spec.minAvailable"), o.Node.Lookup("spec.maxUnavailable")
+					text, _ := least.Scalar()
+					n, whole := atoi(text)
+					switch t, _ := most.Scalar(); {
+					case text == "100%" || whole && n >= u.Rmin.Value:
+						out = append(out, hitf(entrySpan(least), "spec.minAvailable", sevError, "%s never lets a pod go: minAvailable is %s, the smallest number of pods %d", o, text, u.Rmin.Value))
+					case t == "0" || t == "0%":
+						out = append(out, hitf(entrySpan(most), "spec.maxUnavailable", sevError, "%s never lets a pod go: maxUnavailable is %s", o, t))
+					}
+				}
+				return out
+			},
+		},
 	)
 }

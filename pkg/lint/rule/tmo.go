@@ -259,6 +259,22 @@ func init() {
 				return hit(pos, "GRACEFUL_SHUTDOWN_TIMEOUT", sevWarn, fmt.Sprintf("LiteLLM waits %s seconds for its requests, one may take %s", d.DrainTimeout, d.Request))
 			},
 		},
+		&Rule{
+			ID: "TMO014", Name: "grace-above-autoscaler", Severity: "info", Priority: 2, Fix: Manual,
+			Title:  "cluster autoscalers do not wait that long",
+			When:   "terminationGracePeriodSeconds is above 600.",
+			Why:    "a node that is scaled down is taken away after 600 seconds by default, whatever the pod asks for.",
+			Remedy: "raise the autoscaler's --max-graceful-termination-sec.",
+			Source: []string{"Kubernetes cluster autoscaler"},
+			Bad:    k8sGood("terminationGracePeriodSeconds: 620"),
+			Good:   k8s("terminationGracePeriodSeconds: 620", "terminationGracePeriodSeconds: 320").and("request_timeout: 600", "request_timeout: 300"),
+			Check: func(u *Unit) []Hit {
+				if u.Workload == nil || !u.Workload.Grace.Set || u.Workload.Grace.Value <= 600 {
+					return nil
+				}
+				return hit(u.Workload.Grace.Pos, "terminationGracePeriodSeconds", sevInfo, fmt.Sprintf("cluster autoscalers wait 600 seconds by default, not %d", u.Workload.Grace.Value))
+			},
+		},
 	)
 }
 
