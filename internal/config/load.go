@@ -100,7 +100,11 @@ func (l *loader) varPos(name string) finding.Position {
 // choose picks the path by the rule of the command.
 func (l *loader) choose() (string, error) {
 	const name = "CONFIG_FILE_PATH"
-	v, _ := l.tree.env.Lookup(name)
+	v, set := l.tree.env.Lookup(name)
+	if set && v.Known && v.Value == "" && l.VariableWins {
+		l.add(finding.Finding{Severity: finding.Warning, Pos: v.Pos, Message: "CONFIG_FILE_PATH is set but empty and counts as not set; LiteLLM would load no configuration",
+			Fix: "unset it"})
+	}
 	switch {
 	case v.Value == "" || l.Path != "" && !l.VariableWins:
 		return l.Path, nil

@@ -92,13 +92,16 @@ func TestOneConfigForAll(t *testing.T) {
 		{name: "a flag may name any file", path: "conf", variableWins: true, limit: 3},
 		{name: "the variable may not", variable: "conf", variableWins: true, err: "not a .yaml or .yml file"},
 		{name: "the variable points nowhere", path: "flag.yaml", variable: "gone.yaml", variableWins: true, err: "which does not exist"},
-		{name: "an empty variable is none", path: "flag.yaml", variable: "", variableWins: true, limit: 1},
+		{name: "an empty variable is none", path: "flag.yaml", variable: " ", variableWins: true, limit: 1, warning: "set but empty"},
 		{name: "the flag points nowhere", path: "gone.yaml", err: "Config file not found: gone.yaml"},
 		{name: "an empty file", path: "empty.yaml", err: "Config cannot be None or Empty."},
 		{name: "a file of comments", path: "comments.yaml", err: "Config cannot be None or Empty."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			env := environ("CONFIG_FILE_PATH=" + c.variable)
+			env := environ()
+			if c.variable != "" {
+				env = environ("CONFIG_FILE_PATH=" + strings.TrimSpace(c.variable))
+			}
 			tree, findings, err := Load(Sources{Path: c.path, VariableWins: c.variableWins, Env: env, ReadFile: f.read})
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) || len(findings) == 0 {

@@ -61,8 +61,12 @@ func (c *checker) models() {
 			c.refuse(model.Where(), model.Path(), "CFG006", model.Path()+" is "+model.Kind.String()+", text is expected", "write provider/model, in quotes")
 		}
 		if loops := params.Get("max_agentic_loops"); !loops.IsNull() && !loops.Unknown {
-			if v, ok := loops.Int(); !ok || v < 1 {
-				c.refuse(loops.Where(), loops.Path(), "CFG006", loops.Path()+" must be a whole number of at least 1", "correct it, or delete the key")
+			v, ok := loops.Int()
+			switch {
+			case !ok:
+				c.refuse(loops.Where(), loops.Path(), "CFG006", loops.Path()+" must be an integer", "write a number of at least 1, or delete the key")
+			case v < 1:
+				c.refuse(loops.Where(), loops.Path(), "CFG006", loops.Path()+" must be at least 1", "write a number of at least 1, or delete the key")
 			}
 		}
 	}
@@ -254,7 +258,7 @@ func (c *checker) dangling() {
 	}
 }
 
-var days = regexp.MustCompile(`^[0-9]+d$`)
+var days = regexp.MustCompile(`^0*[1-9][0-9]{0,5}[dD]$`)
 
 func (c *checker) general() {
 	general := c.tree.Section("general_settings")
@@ -269,7 +273,7 @@ func (c *checker) general() {
 	}
 	if n := general.Get("spend_report_frequency"); !n.IsNull() && !n.Unknown {
 		if text, _ := n.Scalar(); !days.MatchString(text) {
-			c.refuse(n.Where(), n.Path(), "CFG006", "spend_report_frequency must be specified in days, e.g., '1d', '7d'", "write 7d")
+			c.refuse(n.Where(), n.Path(), "CFG006", "spend_report_frequency must be a positive number of days, e.g., '1d', '7d'", "write 7d")
 		}
 	}
 }
