@@ -249,8 +249,9 @@ func loadPair(certFile, keyFile, password string) (tls.Certificate, error) {
 		if block.Type == "ENCRYPTED PRIVATE KEY" {
 			return none, fmt.Errorf("the key of the database URL's sslkey is encrypted as PKCS#8, which is not supported; decrypt it, or use sslidentity with a PKCS#12 file")
 		}
-		//nolint:staticcheck // the old PEM encryption is what sslpassword is for
+		//lint:ignore SA1019 the old PEM encryption is what sslpassword is for
 		if x509.IsEncryptedPEMBlock(block) {
+			//lint:ignore SA1019 see above
 			der, err := x509.DecryptPEMBlock(block, []byte(password))
 			if err != nil {
 				return none, fmt.Errorf("the key of the database URL's sslkey cannot be decrypted with sslpassword")
