@@ -322,7 +322,7 @@ func (r *reader) env(name string, data []byte) {
 	for i := range vars {
 		vars[i].Known = true
 	}
-	r.envFiles = append(r.envFiles, &rule.EnvFile{File: name, Vars: vars})
+	r.envFiles = append(r.envFiles, &rule.EnvFile{File: name, Data: data, Vars: vars})
 	r.comments = append(r.comments, scanSuppressions(name, data)...)
 }
 

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -31,6 +32,13 @@ func (m *Model) Secrets() []Span {
 		}
 	}
 	for _, c := range m.Configs {
+		if !c.Exact && c.Object != nil {
+			// Its positions are those of the outer key, so the whole text goes.
+			if n := c.Object.Node.Get("data").Get(c.Key); n != nil {
+				add(n.Pos, "")
+			}
+			continue
+		}
 		for n := range c.Root.Walk() {
 			text, ok := n.Scalar()
 			if ok && sensitive(n, text) {
@@ -39,9 +47,23 @@ func (m *Model) Secrets() []Span {
 		}
 	}
 	for _, f := range m.EnvFiles {
-		for _, v := range f.Vars {
-			if secretName(v.Name) || urlPassword(v.Value) || providerKey().MatchString(v.Value) {
-				add(v.Pos, v.Value)
+		for i, v := range f.Vars {
+			if !secretName(v.Name) && !urlPassword(v.Value) && !providerKey().MatchString(v.Value) {
+				continue
+			}
+			// The position is that of the name; the value goes on to the next
+			// variable at most.
+			end := len(f.Data)
+			if i+1 < len(f.Vars) && f.Vars[i+1].Pos.Offset > v.Pos.End {
+				end = f.Vars[i+1].Pos.Offset
+			}
+			if v.Pos.End > end {
+				continue
+			}
+			if eq := bytes.IndexByte(f.Data[v.Pos.End:end], '='); eq >= 0 {
+				p := v.Pos
+				p.Offset, p.End = v.Pos.End+eq+1, end
+				add(p, v.Value)
 			}
 		}
 	}

@@ -49,6 +49,7 @@ func (c *Config) Line1() finding.Position {
 // EnvFile is one KEY=VALUE file.
 type EnvFile struct {
 	File string
+	Data []byte
 	Vars []config.Var
 }
 
