@@ -19,7 +19,7 @@ build: ## build bin/llmgw, static
 
 .PHONY: test
 test: deps lint ## the gate: dependencies, formatting, vet, staticcheck, all tests with the race detector
-	$(TOOL) gotestsum --format pkgname --hide-summary=output -- -race -timeout 20m $(PKG)
+	$(TOOL) gotestsum --format pkgname -- -race -timeout 20m $(PKG)
 	cd tools && $(GO) vet ./...
 
 .PHONY: quick

@@ -56,7 +56,7 @@ func ReadProviders(data []byte) ([]Provider, error) {
 func (v vendor) provider(name string) (Provider, error) {
 	p := Provider{Name: name, Family: OpenAI, Auth: Bearer, Priority: 2, Base: strings.TrimRight(v.BaseURL, "/")}
 	if !vendorName().MatchString(name) {
-		return p, errors.New("a name is made of small letters, digits, _, - and .")
+		return p, errors.New("a name is made of small letters, digits, dots, _ and -")
 	}
 	if u, err := url.Parse(v.BaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
 		return p, errors.New("base_url must be an http or https address without a password")

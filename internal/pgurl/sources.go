@@ -1,6 +1,7 @@
 package pgurl
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -147,6 +148,10 @@ func assemble(env func(string) string) (redact.Secret, error) {
 		if _, err := parsePort(port); err != nil {
 			return redact.Secret{}, fmt.Errorf("DATABASE_PORT is not a number from 1 to 65535")
 		}
+	}
+	if !strings.HasPrefix(host, "/") && strings.ContainsAny(host, "/?#@%\\ \t\"<>^`{|}") {
+		// Any of these would move the rest of the URL to another part of it.
+		return redact.Secret{}, errors.New("DATABASE_HOST is no host name: give the name or address alone, the port in DATABASE_PORT")
 	}
 	u := url.URL{Scheme: "postgresql", Path: "/" + name}
 	u.User = url.User(user)

@@ -137,3 +137,33 @@ func TestSettingsOverwriteWhatLiteLLMOverwrites(t *testing.T) {
 		t.Errorf("from the environment: %v %v", override, fill)
 	}
 }
+
+// Whatever stands in the parts comes out of the URL again.
+func FuzzParts(f *testing.F) {
+	f.Add("user", "p@ss:/?#%&+ ", "my db", "sch ema", "db.local")
+	f.Add("ü", "%41", "a/b", "", "::1")
+	f.Add("a:b", "", "x", "\"", "/run/pg")
+	f.Fuzz(func(t *testing.T, user, password, name, schema, host string) {
+		env := map[string]string{
+			"DATABASE_HOST": host, "DATABASE_USER": user, "DATABASE_PASSWORD": password, "DATABASE_NAME": name, "DATABASE_SCHEMA": schema,
+		}
+		for k, v := range env {
+			// What environments cannot hold, and what is trimmed.
+			if strings.ContainsAny(v, "\x00\r\n\t") || strings.TrimSpace(v) != v {
+				t.Skip(k)
+			}
+		}
+		s, err := Sources(Inputs{Purpose: Serve, Env: func(k string) (string, bool) { v, ok := env[k]; return v, ok }})
+		if err != nil || s.None() {
+			return
+		}
+		target, err := Parse(s.URL, Options{})
+		if err != nil {
+			return // a host that is none
+		}
+		c := target.Config
+		if c.User != user || c.Password != password || c.Database != name || schema != "" && target.Schema != schema {
+			t.Errorf("user %q password %q database %q schema %q became %q %q %q %q", user, password, name, schema, c.User, c.Password, c.Database, target.Schema)
+		}
+	})
+}

@@ -166,7 +166,6 @@ type watcher struct {
 
 	seconds   []Second
 	lastTick  time.Duration
-	lastDone  uint64
 	rps       float64
 	tokRate   float64
 	lastTok   uint64

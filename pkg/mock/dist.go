@@ -83,7 +83,7 @@ func ParseDist(text string) (Dist, error) {
 			}
 		}
 	default:
-		return Dist{}, fmt.Errorf("%q is no delay: use a duration such as 50ms, or uniform:, exp:, lognormal:, pareto: or trace:", text)
+		return Dist{}, fmt.Errorf("%q is no delay: use a duration such as 50ms, or one that begins with uniform:, exp:, lognormal:, pareto: or trace: and its numbers", text)
 	}
 	if err != nil {
 		return Dist{}, err

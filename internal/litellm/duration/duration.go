@@ -37,7 +37,9 @@ type Window struct {
 
 // ErrFormat is returned for a text that does not begin with digits. Its text
 // is the one clients see.
-var ErrFormat = errors.New("Invalid duration format") //nolint:revive,staticcheck // text that clients match on
+//
+//lint:ignore ST1005 text that clients match on
+var ErrFormat = errors.New("Invalid duration format")
 
 // maxN keeps every window within what time.Time and time.Duration can hold.
 const maxN = 1 << 31
@@ -74,7 +76,8 @@ func Parse(text string) (Window, error) {
 			return Window{N: int(n), Unit: u}, nil
 		}
 	}
-	return Window{}, fmt.Errorf("Unsupported duration unit, passed duration: %.64s", text) //nolint:revive,staticcheck // text that clients match on
+	//lint:ignore ST1005 text that clients match on
+	return Window{}, fmt.Errorf("Unsupported duration unit, passed duration: %.64s", text)
 }
 
 func leadingDigits(s string) string {

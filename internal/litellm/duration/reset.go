@@ -11,7 +11,9 @@ import (
 
 // ErrMonths is returned for budgets of several months. Its text is the one
 // clients see.
-var ErrMonths = errors.New("Monthly resets currently only support 1 month intervals") //nolint:revive,staticcheck // text that clients match on
+//
+//lint:ignore ST1005 text that clients match on
+var ErrMonths = errors.New("Monthly resets currently only support 1 month intervals")
 
 // Reset says where the day of a budget begins.
 type Reset struct {

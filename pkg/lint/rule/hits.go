@@ -17,8 +17,6 @@ const (
 	sevInfo  = finding.Info
 )
 
-func (h Hit) with(fix string) Hit { h.Fix = fix; return h }
-
 // hitf is one hit with a formatted message.
 func hitf(pos finding.Position, path string, sev finding.Severity, format string, args ...any) Hit {
 	return Hit{Finding: finding.Finding{Pos: pos, Path: path, Severity: sev, Message: fmt.Sprintf(format, args...)}}

@@ -70,7 +70,8 @@ func Listen(o Options) (*Server, error) {
 	}
 	s := &Server{o: o}
 	if (o.CertFile == "") != (o.KeyFile == "") {
-		return nil, errors.New("Both --ssl_certfile_path and --ssl_keyfile_path are required for SSL.") //nolint:staticcheck // the sentence operators know
+		//lint:ignore ST1005 the sentence operators know
+		return nil, errors.New("Both --ssl_certfile_path and --ssl_keyfile_path are required for SSL.")
 	}
 	if o.CertFile != "" {
 		if err := s.Reload(); err != nil {
