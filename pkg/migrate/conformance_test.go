@@ -55,6 +55,9 @@ func TestMC02SecondDeployFindsNothing(t *testing.T) {
 
 func TestMC03EmptyFolderEmptyDatabase(t *testing.T) {
 	url := testenv.Postgres(t)
+	if r, _ := status(t, url, files(t, nil)); !r.Empty || r.Managed {
+		t.Errorf("before: %+v", r)
+	}
 	deploy(t, url, files(t, nil), Options{}, "")
 	wantHistory(t, url)
 }
@@ -294,7 +297,7 @@ func TestMC23TablesWithoutAHistory(t *testing.T) {
 		t.Error("the history table was created")
 	}
 	r, e := status(t, url, set)
-	if e == nil || !e.Unmanaged() || r.Managed {
+	if e == nil || !e.Unmanaged() || r.Managed || r.Empty {
 		t.Errorf("status %v", e)
 	}
 }

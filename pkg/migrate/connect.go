@@ -27,6 +27,8 @@ type session struct {
 	replica     bool // in recovery
 	readOnly    bool // by setting
 	pooler      bool
+
+	noClientCheck bool // the server's system cannot watch connections
 }
 
 // connect opens a connection and asks the server who it is. A server that does
@@ -95,9 +97,14 @@ func (s *session) guards(ctx context.Context, mode Mode) error {
 	}
 	sql := fmt.Sprintf("SET search_path = %s; SET lock_timeout = %d; SET statement_timeout = %d; SET idle_in_transaction_session_timeout = '5min'",
 		pgx.Identifier{s.p.target.Schema}.Sanitize(), lock.Milliseconds(), s.p.o.StatementTimeout.Milliseconds())
-	if s.versionNum >= 140000 {
-		// A killed llmgw must not leave its statement running.
-		sql += "; SET client_connection_check_interval = '2s'"
+	if s.versionNum >= 140000 && !s.noClientCheck {
+		// A killed llmgw must not leave its statement running. Some systems cannot
+		// watch a connection and refuse the setting.
+		_, err := s.conn.PgConn().Exec(ctx, sql+"; SET client_connection_check_interval = '2s'").ReadAll()
+		if !isState(err, "22023") {
+			return err
+		}
+		s.noClientCheck = true
 	}
 	_, err := s.conn.PgConn().Exec(ctx, sql).ReadAll()
 	return err

@@ -173,7 +173,7 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 	todo := o.pending
 	if p.o.To != "" {
 		for i, m := range todo {
-			if m.Name > p.o.To && !p.before(m.Name, p.o.To) {
+			if m.Name != p.o.To && p.before(p.o.To, m.Name) {
 				todo = todo[:i]
 				break
 			}
@@ -219,7 +219,7 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 	return false, nil
 }
 
-// before reports the set's own order.
+// before reports whether a comes before b in the set's own order.
 func (p *Provider) before(a, b string) bool {
 	for _, m := range p.set.Migrations {
 		switch m.Name {

@@ -15,6 +15,7 @@ type StatusResult struct {
 	Found      int               `json:"found"`
 	Head       string            `json:"head,omitempty"`
 	Managed    bool              `json:"managed"` // there is a history table
+	Empty      bool              `json:"empty"`   // there is no table at all
 	InSync     bool              `json:"in_sync"`
 	Diverged   bool              `json:"diverged"`
 	LastCommon string            `json:"last_common,omitempty"`
@@ -69,7 +70,7 @@ func (p *Provider) Status(ctx context.Context) (*StatusResult, error) {
 		r.Holder = nil // not everybody may look; it is an extra
 	}
 	r.fill(p.set, rows)
-	r.Managed = there
+	r.Managed, r.Empty = there, !there && len(others) == 0
 	if e := checkOwner(p.set, rows); e != nil {
 		return r, e
 	}

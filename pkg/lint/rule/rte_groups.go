@@ -26,8 +26,11 @@ func init() {
 				var out []Hit
 				seen := map[string]finding.Position{}
 				for m := range u.models() {
-					key := m.Name + "\x00" + fmt.Sprint(plain(m.Params))
 					n := m.Node.Get("model_name")
+					if m.Name == "" || m.Params.Len() == 0 {
+						continue
+					}
+					key := m.Name + "\x00" + fmt.Sprint(plain(m.Params))
 					if first, twice := seen[key]; twice {
 						h := hitf(n.Where(), n.Path(), sevWarn, "%q lists this deployment a second time", m.Name)
 						h.Related = []finding.Related{{Pos: first, Message: "the first"}}
@@ -52,6 +55,9 @@ func init() {
 				weighted, plainOnes := map[string]bool{}, map[string]*config.Node{}
 				var order []string
 				for m := range u.models() {
+					if m.Name == "" {
+						continue
+					}
 					if m.Params.Has("rpm") || m.Params.Has("tpm") || m.Params.Has("weight") {
 						weighted[m.Name] = true
 					} else if plainOnes[m.Name] == nil {
