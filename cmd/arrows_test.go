@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -186,6 +187,41 @@ func TestTheArrowTestSeesForbiddenImports(t *testing.T) {
 	} {
 		if why := refused(tt.from, tt.to); why != "" {
 			t.Errorf("%s -> %s is refused: %s", tt.from, tt.to, why)
+		}
+	}
+}
+
+// TestEveryDirectDependencyHasAReason compares go.mod with the table in
+// docs/ARCHITECTURE.md.
+func TestEveryDirectDependencyHasAReason(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for line := range strings.Lines(string(mod)) {
+		f := strings.Fields(line)
+		if len(f) == 2 && strings.HasPrefix(line, "\t") {
+			direct[f[0]] = true
+			if !bytes.Contains(page, []byte("`"+f[0]+"`")) {
+				t.Errorf("docs/ARCHITECTURE.md does not say why %s is needed", f[0])
+			}
+		}
+	}
+	_, table, _ := strings.Cut(string(page), "| module | why |")
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		modules, _, _ := strings.Cut(line[1:], "|")
+		for name := range strings.SplitSeq(modules, ",") {
+			if name = strings.Trim(name, " `"); !direct[name] {
+				t.Errorf("docs/ARCHITECTURE.md explains %s, which go.mod does not name", name)
+			}
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/llmgw/llmgw/internal/testenv"
 )
 
 // TestEveryCommandOfTheReadme runs every command of README.md's console blocks
@@ -44,15 +46,42 @@ func TestEveryCommandOfTheReadme(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	captured := map[int][]string{}
 	for _, s := range sections {
 		t.Run(s.title, func(t *testing.T) {
-			r := &readmeRun{t: t, bin: bin, home: t.TempDir(), tmp: t.TempDir(), swap: map[string]string{}}
+			r := &readmeRun{t: t, bin: bin, home: t.TempDir(), tmp: t.TempDir(), swap: map[string]string{}, captured: captured}
 			defer r.stopServers()
 			for _, c := range s.commands {
 				r.run(c)
 			}
 		})
 	}
+	if *update {
+		if err := os.WriteFile(filepath.Join("..", "README.md"), []byte(recapture(string(text), captured)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// recapture puts what was printed in place of what the README shows.
+func recapture(text string, captured map[int][]string) string {
+	var out []string
+	skip := false
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"), strings.HasPrefix(line, "$ "):
+			skip = false
+		}
+		if skip {
+			continue
+		}
+		out = append(out, line)
+		if got, ok := captured[i+1]; ok {
+			out = append(out, got...)
+			skip = true
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // A readmeSection is the commands under one heading.
@@ -105,7 +134,36 @@ type readmeRun struct {
 	tmp       string
 	swap      map[string]string // text of the README -> text of this run
 	servers   []*readmeServer
+	captured  map[int][]string // by line of the README, with -update
 }
+
+// capture keeps what a command printed, with the README's own ports, keys and
+// paths, unless the README cuts it short with a line of ….
+func (r *readmeRun) capture(c readmeCommand, out string) {
+	if slices.ContainsFunc(c.want, func(l string) bool { return strings.TrimSpace(l) == "…" }) {
+		return
+	}
+	for from, to := range r.swap {
+		out = strings.ReplaceAll(out, to, from)
+	}
+	out = r.asInReadme(strings.TrimRight(out, "\n"))
+	r.captured[c.line] = nil
+	if out != "" {
+		r.captured[c.line] = strings.Split(out, "\n")
+	}
+}
+
+// asInReadme puts the README's folders and database in place of this run's.
+func (r *readmeRun) asInReadme(out string) string {
+	out = strings.NewReplacer(r.tmp, "$TMPDIR", r.home, "~/.local/state").Replace(out)
+	out = testDatabase.ReplaceAllString(out, "llmgw@localhost:5432/litellm")
+	return testServer.ReplaceAllString(out, `database "litellm", schema "public" at localhost:5432`)
+}
+
+var (
+	testDatabase = regexp.MustCompile(`\w+:\*\*\*@127\.0\.0\.1:\d+/test_\d+`)
+	testServer   = regexp.MustCompile(`database "test_\d+", schema "public" at 127\.0\.0\.1:\d+`)
+)
 
 type readmeServer struct {
 	cmd  *exec.Cmd
@@ -113,12 +171,20 @@ type readmeServer struct {
 	name string
 }
 
-// serves says which commands do not end by themselves.
-var serves = regexp.MustCompile(`^(go run \. serve|llmgw (serve|mock|bench refproxy)|litellm)\b`)
+// serves says which commands do not end by themselves; one whose exit code is
+// shown does.
+func serves(command string) bool {
+	return servers.MatchString(command) && !strings.Contains(command, "; echo ")
+}
+
+var servers = regexp.MustCompile(`(^|; )(go run \. serve|llmgw (serve|mock|bench refproxy|--config)|litellm)\b`)
 
 // gates are commands that would run this test, or the whole gate, again; CI
 // has run them to get here.
 var gates = []string{"make test", "make quick", "make bench", "make long"}
+
+// readmeDatabase is the database of the README; a run has one of its own.
+const readmeDatabase = "postgresql://llmgw@localhost:5432/litellm"
 
 var portInCommand = regexp.MustCompile(`\b(4000|4001|9000|9001|7001)\b`)
 
@@ -130,14 +196,18 @@ func (r *readmeRun) run(c readmeCommand) {
 		}
 		return
 	}
+	if strings.Contains(c.text, readmeDatabase) && r.swap[readmeDatabase] == "" {
+		r.swap[readmeDatabase] = testenv.Postgres(r.t)
+	}
 	for _, port := range portInCommand.FindAllString(c.text, -1) {
 		r.movePort(port)
 	}
 	text := c.text
-	for from, to := range r.swap {
-		text = strings.ReplaceAll(text, from, to)
+	for _, file := range exampleInCommand.FindAllString(text, -1) {
+		text = strings.ReplaceAll(text, file, r.example(file))
 	}
-	if serves.MatchString(c.text) {
+	text = r.swapped(text)
+	if serves(c.text) {
 		r.serve(c, text)
 		return
 	}
@@ -146,15 +216,46 @@ func (r *readmeRun) run(c readmeCommand) {
 	cmd := r.command(ctx, text)
 	out, err := cmd.CombinedOutput()
 	if err != nil && !strings.Contains(text, "; echo ") {
-		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 || len(c.want) == 0 {
+		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 || len(c.want) == 0 && !*update {
 			r.t.Errorf("README.md:%d: %s: %v\n%s", c.line, c.text, err, out)
 			return
 		}
 		// Exit 1 is an answer (findings); the README shows it.
 	}
-	if diff := unlike(c.want, strings.Split(strings.TrimRight(string(out), "\n"), "\n")); diff != "" {
+	if *update {
+		r.capture(c, string(out))
+		return
+	}
+	if diff := unlike(c.want, strings.Split(strings.TrimRight(r.asInReadme(string(out)), "\n"), "\n")); diff != "" {
 		r.t.Errorf("README.md:%d: %s: the output is not as shown: %s\n--- got\n%s", c.line, c.text, diff, out)
 	}
+}
+
+var exampleInCommand = regexp.MustCompile(`examples/[a-z-]+\.yaml`)
+
+// example is the path of an example with this run's ports: a copy if it names
+// any.
+func (r *readmeRun) example(file string) string {
+	text, err := os.ReadFile(filepath.Join("..", file))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	moved := r.swapped(string(text))
+	if moved == string(text) {
+		return file
+	}
+	path := filepath.Join(r.tmp, filepath.Base(file))
+	if err := os.WriteFile(path, []byte(moved), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
+}
+
+func (r *readmeRun) swapped(text string) string {
+	for from, to := range r.swap {
+		text = strings.ReplaceAll(text, from, to)
+	}
+	return text
 }
 
 func (r *readmeRun) movePort(port string) {
@@ -212,7 +313,14 @@ func (r *readmeRun) serve(c readmeCommand, text string) {
 	r.servers = append(r.servers, s)
 	deadline := time.Now().Add(90 * time.Second) // go run may have to link first
 	for {
-		got := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+		if *update {
+			for before := -1; before != len(out.String()) || before == 0; time.Sleep(2 * time.Second) {
+				before = len(out.String())
+			}
+			r.capture(c, out.String())
+			break
+		}
+		got := strings.Split(strings.TrimRight(r.asInReadme(out.String()), "\n"), "\n")
 		diff := unlike(c.want, got)
 		if diff == "" {
 			break
@@ -266,7 +374,7 @@ func unlike(want, got []string) string {
 }
 
 var (
-	varying = regexp.MustCompile(`sk-[A-Za-z0-9_-]+|chatcmpl-[A-Za-z0-9-]+|[0-9a-f]{8}-[0-9a-f-]{27}|v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]+|\d[\d.,:]*(ns|us|µs|ms|KB|MB|GB|s|k)?\b|[▁▂▃▄▅▆▇█ ]*[▁▂▃▄▅▆▇█]+`)
+	varying = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|sk-[A-Za-z0-9_-]+|chatcmpl-[A-Za-z0-9-]+|[0-9a-f]{8}-[0-9a-f-]{27}|v?\d+\.\d+\.\d+-[0-9A-Za-z.+-]+|\d[\d.,:]*(ns|us|µs|ms|KB|MB|GB|s|k)?\b|[▁▂▃▄▅▆▇█ ]*[▁▂▃▄▅▆▇█]+`)
 	blanks  = regexp.MustCompile(`\s+`)
 )
 
