@@ -100,9 +100,20 @@ type written struct{}
 func (written) Done() bool { return true }
 
 // writing is the lease of a body that is written on a goroutine of its own.
-type writing struct{ done atomic.Bool }
+type writing struct{ state atomic.Int32 }
 
-func (w *writing) Done() bool { return w.done.Load() }
+const (
+	stillWriting int32 = iota
+	answerRead         // before the writer came to its end; the writer has the connection
+	wasWritten
+)
+
+// lateWrite is how long a body may take to be written after its answer was
+// read whole: the writer has only to notice that it is done, unless the
+// upstream answered without reading the request.
+const lateWrite = 50 * time.Millisecond
+
+func (w *writing) Done() bool { return w.state.Load() == wasWritten }
 
 var past = time.Unix(1, 0)
 
@@ -168,8 +179,16 @@ func (c *conn) send(r *call.Request) (call.Lease, error) {
 		buffers := net.Buffers{b, r.Body}
 		_, err := buffers.WriteTo(c.Conn)
 		heads.Put(p)
-		lease.done.Store(true)
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		readerLeft := !lease.state.CompareAndSwap(stillWriting, wasWritten)
+		switch {
+		case readerLeft:
+			lease.state.Store(wasWritten)
+			if err != nil {
+				c.Close()
+				return
+			}
+			c.host.put(c)
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			// The answer, if there is one, is read as far as it came.
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		}
@@ -299,7 +318,13 @@ func (b *body) end(complete bool) {
 	b.conn = nil
 	// A cancellation that is on its way would hit the next request.
 	undisturbed := b.stop == nil || b.stop()
-	if complete && b.reuse && undisturbed && b.lease.Done() && c.reader.Buffered() == 0 {
+	if complete && b.reuse && undisturbed && c.reader.Buffered() == 0 {
+		if w, ok := b.lease.(*writing); ok && !w.Done() {
+			_ = c.SetWriteDeadline(time.Now().Add(lateWrite))
+			if w.state.CompareAndSwap(stillWriting, answerRead) {
+				return
+			}
+		}
 		c.host.put(c)
 		return
 	}
