@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks: PostgreSQL, Redis, nginx
-# and Node. It only acts where it may: as root (or with password-less sudo) on a
-# machine with apt. Elsewhere it says what is missing; the tests that need it
-# are then skipped and counted, and with CI=true they fail.
+# Installs what the tests need and this machine lacks: PostgreSQL, PgBouncer,
+# Redis, nginx, Node and pip from the distribution, then LiteLLM's migrations and
+# Prisma's engine, which some tests compare with, through pip and npm. It only
+# acts where it may: as root (or with password-less sudo) on a machine with apt.
+# Elsewhere it says what is missing; the tests that need it are then skipped and
+# counted, and with CI=true they fail.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 postgres_here() { command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
 
@@ -15,26 +18,36 @@ want() { # name, debian package, test
 	fi
 }
 want PostgreSQL postgresql postgres_here
+want PgBouncer pgbouncer '[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null'
 want Redis redis-server 'command -v redis-server >/dev/null'
 want nginx nginx-light '[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null'
 want Node nodejs 'command -v node >/dev/null'
 want npm npm 'command -v npm >/dev/null'
-[ ${#missing[@]} -eq 0 ] && exit 0
+want pip python3-pip 'python3 -m pip --version >/dev/null 2>&1'
 
+# may_install says whether this user can install packages here, and how.
 sudo=()
-if [ "$(id -u)" -ne 0 ]; then
-	sudo -n true 2>/dev/null && sudo=(sudo -n)
-fi
-if [ "$(id -u)" -eq 0 ] || [ ${#sudo[@]} -gt 0 ]; then
-	if command -v apt-get >/dev/null; then
+may_install() {
+	command -v apt-get >/dev/null || return 1
+	[ "$(id -u)" -eq 0 ] && return 0
+	sudo=(sudo -n)
+	sudo -n true 2>/dev/null
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+	if may_install; then
 		echo "deps: installing ${missing[*]}"
-		export DEBIAN_FRONTEND=noninteractive
 		# RUNLEVEL=1 keeps the packages from starting system services: the tests
 		# start their own on random ports.
 		"${sudo[@]}" env RUNLEVEL=1 apt-get update -q >/dev/null
 		"${sudo[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >/dev/null
-		exit 0
+	else
+		echo "deps: missing ${missing[*]} and not allowed to install; install them (Debian: ${packages[*]}) or the tests that need them are skipped" >&2
+		if [ "${CI:-}" = true ]; then exit 1; fi
 	fi
 fi
-echo "deps: missing ${missing[*]} and not allowed to install; install them (Debian: ${packages[*]}) or the tests that need them are skipped" >&2
-if [ "${CI:-}" = true ]; then exit 1; fi
+
+if ! ${GO:-go} run ./internal/testenv/fetch -missing; then
+	echo "deps: LiteLLM's migrations or Prisma's engine cannot be fetched; the tests that compare with them are skipped" >&2
+	if [ "${CI:-}" = true ]; then exit 1; fi
+fi

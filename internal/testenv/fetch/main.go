@@ -6,6 +6,7 @@
 //	go run ./internal/testenv/fetch            # everything
 //	go run ./internal/testenv/fetch extras     # LiteLLM's migrations
 //	go run ./internal/testenv/fetch prisma     # Prisma's engine, needs npm
+//	go run ./internal/testenv/fetch -missing   # what is not there yet
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Pinned, so that a test means the same tomorrow.
@@ -33,6 +35,10 @@ func main() {
 }
 
 func run(what []string) error {
+	onlyMissing := len(what) > 0 && what[0] == "-missing"
+	if onlyMissing {
+		what = what[1:]
+	}
 	if len(what) == 0 {
 		what = []string{"extras", "prisma"}
 	}
@@ -48,6 +54,9 @@ func run(what []string) error {
 		return err
 	}
 	for _, w := range what {
+		if onlyMissing && there(cache, w) {
+			continue
+		}
 		var cmd *exec.Cmd
 		switch w {
 		case "extras":
@@ -67,6 +76,28 @@ func run(what []string) error {
 			return fmt.Errorf("fetching %s: %w", w, err)
 		}
 	}
-	fmt.Println(cache)
+	if !onlyMissing {
+		fmt.Println(cache)
+	}
 	return nil
+}
+
+// there reports whether an earlier run brought the pinned version.
+func there(cache, what string) bool {
+	var files []string
+	switch what {
+	case "extras":
+		files = []string{strings.ReplaceAll(strings.Replace(extras, "==", "-", 1), "litellm-proxy-extras", "litellm_proxy_extras") + "-*.whl"}
+	case "prisma":
+		for _, p := range prisma {
+			name := p[:strings.LastIndex(p, "@")]
+			files = append(files, filepath.Join("prisma", "node_modules", name, "package.json"))
+		}
+	}
+	for _, pattern := range files {
+		if found, _ := filepath.Glob(filepath.Join(cache, pattern)); len(found) == 0 {
+			return false
+		}
+	}
+	return len(files) > 0
 }
