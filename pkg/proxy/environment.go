@@ -43,6 +43,9 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 		jitter := number("JITTER")
 		c.Router.Jitter = &jitter
 	}
+	c.Router.FailureShare = number("DEFAULT_FAILURE_THRESHOLD_PERCENT")
+	c.Router.FailureMinimum = int(number("DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS"))
+	c.Router.SingleFailureVolume = int(number("SINGLE_DEPLOYMENT_TRAFFIC_FAILURE_THRESHOLD"))
 	c.Upstream.IdleTimeout = seconds("AIOHTTP_KEEPALIVE_TIMEOUT")
 	c.Upstream.MaxIdle = int(number("AIOHTTP_CONNECTOR_LIMIT"))
 	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))

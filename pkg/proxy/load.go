@@ -16,7 +16,6 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
-	"github.com/llmgw/llmgw/pkg/proxy/route"
 )
 
 // Load translates a configuration into a Config. What it cannot use it leaves
@@ -157,121 +156,6 @@ func (l *loader) megabytes(n *config.Node) int64 {
 	return max(int64(*f*(1<<20)), 1)
 }
 
-func (l *loader) router() {
-	r := l.tree.Section("router_settings")
-	s := l.tree.Section("litellm_settings")
-	// router_settings wins over litellm_settings where both have a name.
-	either := func(name string) *config.Node { return first(r.Get(name), s.Get(name)) }
-	o := &l.c.Router
-	o.NumRetries = l.whole(either("num_retries"), 0, 1000)
-	o.RetryAfter = l.seconds(r.Get("retry_after"))
-	if v := l.tree.LiteLLM().RequestTimeout.V; v > 0 && v <= maxSeconds {
-		o.Timeout = time.Duration(v * float64(time.Second))
-	}
-	if t := l.seconds(r.Get("timeout")); t > 0 {
-		o.Timeout = t
-	}
-	o.StreamTimeout = l.seconds(r.Get("stream_timeout"))
-	o.CooldownTime = l.seconds(r.Get("cooldown_time"))
-	if on := l.flag(r.Get("disable_cooldowns")); on != nil {
-		o.DisableCooldowns = *on
-	}
-	o.AllowedFails = l.whole(r.Get("allowed_fails"), 0, 1e9)
-	o.MaxFallbacks = l.whole(r.Get("max_fallbacks"), 0, 1000)
-	o.Fallbacks = l.fallbacks(either("fallbacks"))
-	if n := first(either("default_fallbacks")); n != nil {
-		o.Fallbacks = append(o.Fallbacks, route.Fallback{Group: "*", To: l.names(n)})
-	}
-	o.ContextWindowFallbacks = l.fallbacks(either("context_window_fallbacks"))
-	o.ContentPolicyFallbacks = l.fallbacks(either("content_policy_fallbacks"))
-	o.RetryPolicy = l.retryPolicy(r.Get("retry_policy"))
-	for _, n := range r.Get("model_group_retry_policy").Items() {
-		if o.GroupRetryPolicy == nil {
-			o.GroupRetryPolicy = map[string]*route.RetryPolicy{}
-		}
-		o.GroupRetryPolicy[n.Key] = l.retryPolicy(n)
-	}
-	for _, n := range r.Get("model_group_alias").Items() {
-		var a route.Alias
-		if n.Kind == config.Map {
-			a.Model = l.text(n.Get("model"))
-			if on := l.flag(n.Get("hidden")); on != nil {
-				a.Hidden = *on
-			}
-		} else {
-			a.Model = l.text(n)
-		}
-		if a.Model == "" {
-			l.report(finding.Warning, n, "%s names no model; it is left out", n.Path())
-			continue
-		}
-		if o.Aliases == nil {
-			o.Aliases = map[string]route.Alias{}
-		}
-		o.Aliases[n.Key] = a
-	}
-	if n := r.Get("routing_strategy"); !n.IsNull() {
-		if s := l.text(n); s != "" && s != "simple-shuffle" {
-			l.report(finding.Warning, n, "routing_strategy %q is not served by this build yet; simple-shuffle is used", s)
-		}
-	}
-}
-
-// fallbacks reads a list of one-key mappings. Its shape has been checked before
-// serving starts; what is wrong nevertheless is left out by name.
-func (l *loader) fallbacks(n *config.Node) []route.Fallback {
-	if n.IsNull() {
-		return nil
-	}
-	list := []route.Fallback{} // not nil: configured
-	for _, item := range n.Items() {
-		if item.Kind != config.Map || item.Len() != 1 {
-			l.report(finding.Warning, item, "%s must be a mapping of one model to its fallbacks; it is left out", item.Path())
-			continue
-		}
-		entry := item.Items()[0]
-		list = append(list, route.Fallback{Group: entry.Key, To: l.names(entry)})
-	}
-	return list
-}
-
-func (l *loader) names(n *config.Node) (names []string) {
-	if s, ok := n.Str(); ok {
-		return []string{s}
-	}
-	for _, item := range n.Items() {
-		if s, ok := item.Str(); ok {
-			names = append(names, s)
-			continue
-		}
-		l.report(finding.Warning, item, "%s must be a model name; it is left out", item.Path())
-	}
-	return names
-}
-
-func (l *loader) retryPolicy(n *config.Node) *route.RetryPolicy {
-	if n.IsNull() {
-		return nil
-	}
-	p := &route.RetryPolicy{}
-	fields := map[string]**int{
-		"BadRequestErrorRetries": &p.BadRequest, "AuthenticationErrorRetries": &p.Authentication,
-		"TimeoutErrorRetries": &p.Timeout, "RateLimitErrorRetries": &p.RateLimit,
-		"ContentPolicyViolationErrorRetries": &p.ContentPolicy, "InternalServerErrorRetries": &p.InternalServer,
-		"ServiceUnavailableErrorRetries": &p.ServiceUnavailable, "NotFoundErrorRetries": &p.NotFound,
-		"DefaultRetries": &p.Default,
-	}
-	for _, item := range n.Items() {
-		field, ok := fields[item.Key]
-		if !ok {
-			l.report(finding.Warning, item, "%s is not a field of a retry policy", item.Path())
-			continue
-		}
-		*field = l.whole(item, 0, 1000)
-	}
-	return p
-}
-
 func (l *loader) models() {
 	ids := map[string]*config.Node{}
 	for _, m := range l.tree.Models() {
@@ -305,23 +189,7 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 	} else {
 		d.ID = entryID(m.Node, -1)
 	}
-	weight := func(name string) float64 {
-		if f := l.number(p.Get(name), 0, math.MaxFloat64); f != nil {
-			return *f
-		}
-		return 0
-	}
-	d.Weight, d.RPM, d.TPM = weight("weight"), weight("rpm"), weight("tpm")
-	if n := l.whole(first(p.Get("order"), m.Info.Get("order")), 0, 1e6); n != nil {
-		d.Order = *n
-	}
-	d.NumRetries = l.whole(p.Get("num_retries"), 0, 1000)
-	d.Timeout = l.seconds(first(p.Get("timeout"), p.Get("request_timeout")))
-	d.StreamTimeout = l.seconds(p.Get("stream_timeout"))
-	if n := p.Get("cooldown_time"); !n.IsNull() {
-		t := l.seconds(n)
-		d.Cooldown = &t
-	}
+	l.routing(d, m)
 	e, err := provider.ReadEntry(p)
 	if err != nil {
 		return nil, err

@@ -74,6 +74,8 @@ type Options struct {
 	// StreamUsage is general_settings.always_include_stream_usage; nil asks the
 	// upstream and hides the answer from clients that did not ask.
 	StreamUsage *bool
+	// Routing says what the router wants to know of a request.
+	Routing Routing
 	// CancelOnDisconnect ends the attempt in flight of a call that does not
 	// stream when its client leaves.
 	CancelOnDisconnect bool

@@ -60,6 +60,7 @@ func release(b **buffer) {
 func newChat(a *API) *chat {
 	c := &chat{a: a}
 	c.plan.ClientGone = func() bool { return c.x.r.Context().Err() != nil }
+	c.plan.InputTokens = func() int64 { return promptTokens(&c.request) }
 	return c
 }
 
@@ -72,14 +73,14 @@ func serveChat(a *API, x *exchange) int {
 }
 
 func (c *chat) reset() {
-	gone := c.plan.ClientGone
+	gone, tokens := c.plan.ClientGone, c.plan.InputTokens
 	release(&c.in)
 	release(&c.out)
 	release(&c.answer)
 	release(&c.written)
 	c.x = nil
 	c.call = call.Call{}
-	c.plan = call.Plan{ClientGone: gone}
+	c.plan = call.Plan{ClientGone: gone, InputTokens: tokens}
 	c.values.reset()
 	c.mock, c.mocked = "", false
 	_ = c.request.Scan(nil) // lets go of the body
@@ -141,6 +142,7 @@ func (c *chat) prepare() *call.Error {
 	c.call.Stream = c.request.Streams()
 	c.wantsUsage = c.request.WantsUsage()
 	c.plan.Model, c.plan.Stream = c.call.Model, c.call.Stream
+	routing(c.a.o.Routing, &c.plan, &c.request, x.r.Header)
 	if user, ok := c.request.Text(splice.User); ok {
 		c.call.EndUser = string(user)
 	}

@@ -101,6 +101,9 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 	}
 	h["X-Litellm-Attempted-Retries"] = count(c.Retries)
 	h["X-Litellm-Attempted-Fallbacks"] = count(c.Fallbacks)
+	if c.Retries > 0 {
+		h["X-Litellm-Max-Retries"] = count(c.MaxRetries)
+	}
 }
 
 // timings sets how long the call took, and how much of it was not the

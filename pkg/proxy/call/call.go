@@ -90,6 +90,24 @@ type Deployment struct {
 	Timeout, StreamTimeout time.Duration
 	// Cooldown overrides the router's cooldown time when not nil; 0 disables.
 	Cooldown *time.Duration
+	// AllowedFails counts this deployment's failures instead of their rate when
+	// it is not nil; AllowedFailsFor does so for the classes it names.
+	AllowedFails    *int
+	AllowedFailsFor map[Class]int
+	// MaxParallel bounds the attempts in flight; 0 does not.
+	MaxParallel int
+	// MaxInput is the model's context window in tokens, 0 when unknown.
+	MaxInput int64
+	// TokenPrice is the price of one token read plus one written.
+	TokenPrice float64
+	// Tags are what requests are matched with where tags route.
+	Tags []string
+	// Paused takes a deployment out until the configuration says otherwise.
+	Paused bool
+	// NoWebSearch says that web search tools do not work here.
+	NoWebSearch bool
+	// NoHealthCheck leaves the deployment out of background checks.
+	NoHealthCheck bool
 	// StreamOptions says that the upstream understands
 	// stream_options.include_usage.
 	StreamOptions bool
@@ -146,6 +164,8 @@ type Call struct {
 	// Attempts counts upstream attempts, Retries those after the first in a
 	// group, Fallbacks the moves to another group.
 	Attempts, Retries, Fallbacks int
+	// MaxRetries is the budget that Retries came out of.
+	MaxRetries int
 	// Status is what the client got; 499 when it left before an answer.
 	Status int
 	// FirstByte and End are when the answer began and was complete.

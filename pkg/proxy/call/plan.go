@@ -19,6 +19,13 @@ type Plan struct {
 	Fallbacks []string
 	// DisableFallbacks ends the call with the first group's error.
 	DisableFallbacks bool
+	// Tags are the request's routing tags. They are read only where tags route.
+	Tags []string
+	// InputTokens estimates what the prompt holds, 0 when that cannot be said. It
+	// may be nil, and is called only where a limit depends on it.
+	InputTokens func() int64
+	// WebSearch says that the request has a web search tool.
+	WebSearch bool
 	// ClientGone reports that nobody waits for the answer any more: no further
 	// attempt is made. It may be nil.
 	ClientGone func() bool
@@ -37,4 +44,24 @@ type Limits struct {
 // with Sent set ends the call.
 type Attempter interface {
 	Attempt(ctx context.Context, d *Deployment, l Limits) *Error
+}
+
+// Cooldown is why a deployment is left out for a while, in the words that other
+// instances of the gateway understand.
+type Cooldown struct {
+	// ID is the deployment's.
+	ID string
+	// Status is the status of the failure, Reason its message.
+	Status int
+	Reason string
+	// At is when it began, For how long it lasts.
+	At  time.Time
+	For time.Duration
+}
+
+// DeploymentUsage is what a deployment has served in one minute of the clock.
+type DeploymentUsage struct {
+	// Minute is the number of minutes since the epoch.
+	Minute           int64
+	Requests, Tokens int64
 }

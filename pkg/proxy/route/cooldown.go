@@ -11,19 +11,20 @@ const (
 	failureShare        = 0.5  // DEFAULT_FAILURE_THRESHOLD_PERCENT
 	failureMinimum      = 5    // DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS
 	singleFailureVolume = 1000 // SINGLE_DEPLOYMENT_TRAFFIC_FAILURE_THRESHOLD
+	rateWindow          = int64(time.Minute)
 )
 
-// succeeded counts a success of this minute. Two goroutines that turn the
-// minute together may lose a count, which moves a rate, not a decision about
-// money.
+// succeeded counts a success.
 func (s *snapshot) succeeded(n *Node) {
-	n.state.turn(s.o.now())
+	n.state.turn(s.o.mono())
 	n.state.ok.Add(1)
 }
 
-func (st *state) turn(now time.Time) {
-	minute := now.Unix() / 60
-	if old := st.minute.Load(); old != minute && st.minute.CompareAndSwap(old, minute) {
+// turn begins a new minute of counts when the old one is over: sixty seconds
+// from the first count. Two goroutines that turn it together may lose a count,
+// which moves a rate, not a decision about money.
+func (st *state) turn(now int64) {
+	if from := st.countsFrom.Load(); (from == 0 || now-from >= rateWindow) && st.countsFrom.CompareAndSwap(from, max(now, 1)) {
 		st.ok.Store(0)
 		st.fail.Store(0)
 	}
@@ -31,18 +32,29 @@ func (st *state) turn(now time.Time) {
 
 // failed counts a failed attempt and takes the deployment out if the table says
 // so. Every attempt counts: only that sees a burst.
-func (s *snapshot) failed(n *Node, err *call.Error) {
-	if err.Class == call.ClassClientGone {
+// A limit that the caller set itself says nothing about the deployment.
+func (s *snapshot) failed(n *Node, err *call.Error, callersLimit bool) {
+	if err.Class == call.ClassClientGone || err.Class == call.ClassGateway {
 		return
 	}
-	now := s.o.now()
+	now := s.o.mono()
 	n.state.turn(now)
 	n.state.fail.Add(1)
+	if callersLimit && err.Class == call.ClassTimeout {
+		return
+	}
 	d := s.cooldownTime(n.Deployment, err)
 	if d <= 0 || !s.cools(n, n.group, err, now, d) {
 		return
 	}
-	until := now.Add(d).UnixNano()
+	n.cool(now + int64(d))
+	if s.o.OnCooldown != nil {
+		s.o.OnCooldown(call.Cooldown{ID: n.ID, Status: statusOf(err), Reason: err.Message, At: time.Now(), For: d})
+	}
+}
+
+// cool leaves a deployment out until a time of the router's clock.
+func (n *Node) cool(until int64) {
 	raise(&n.state.coolUntil, until)
 	if n.group.coolUntil != nil {
 		raise(n.group.coolUntil, until)
@@ -63,45 +75,118 @@ func raise(v interface {
 }
 
 // cooldownTime is the deployment's, else what the upstream asked for, else the
-// router's.
+// router's. MaxCooldown bounds what an upstream may ask for.
 func (s *snapshot) cooldownTime(d *call.Deployment, err *call.Error) time.Duration {
 	switch {
 	case d.Cooldown != nil:
 		return *d.Cooldown
 	case err.RetryAfter >= 0:
+		if s.o.MaxCooldown > 0 {
+			return min(err.RetryAfter, s.o.MaxCooldown)
+		}
 		return err.RetryAfter
 	}
 	return s.o.CooldownTime
 }
 
-func (s *snapshot) cools(n *Node, g *group, err *call.Error, now time.Time, cooldown time.Duration) bool {
-	status := statusOf(err)
-	switch {
-	case s.o.DisableCooldowns,
-		err.Class == call.ClassAPIConnection,
-		err.Class == call.ClassGateway:
-		return false
-	case status >= 400 && status < 500 &&
-		status != http.StatusUnauthorized && status != http.StatusNotFound &&
-		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+// coolable reports whether a failure says anything about the deployment's
+// health: connection errors and most refusals do not.
+func coolable(err *call.Error, status int) bool {
+	if err.Class == call.ClassAPIConnection {
 		return false
 	}
-	if s.o.AllowedFails != nil && *s.o.AllowedFails != defaultAllowedFails {
-		from := n.state.failsFrom.Load()
-		if now.UnixNano()-from > int64(cooldown) && n.state.failsFrom.CompareAndSwap(from, now.UnixNano()) {
-			n.state.fails.Store(0)
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return status < 400 || status >= 500
+}
+
+func (s *snapshot) cools(n *Node, g *group, err *call.Error, now int64, cooldown time.Duration) bool {
+	if s.o.DisableCooldowns {
+		return false
+	}
+	status := statusOf(err)
+	several := len(g.nodes) > 1
+	own, explicit := allowed(n.AllowedFailsFor, err.Class)
+	if !coolable(err, status) && !explicit {
+		return false
+	}
+	// The deployment's own rule is above the router's.
+	if n.AllowedFails != nil || n.AllowedFailsFor != nil {
+		window := s.o.CooldownTime
+		if n.Cooldown != nil {
+			window = *n.Cooldown
 		}
-		return n.state.fails.Add(1) > int64(*s.o.AllowedFails)
+		switch {
+		case explicit:
+			return n.state.count(err.Class, now, window) > int64(own)
+		case n.AllowedFails != nil:
+			return several && n.state.count(generic, now, window) > int64(*n.AllowedFails)
+		}
+		return n.state.count(generic, now, window) > int64(s.allowedFails(err.Class))
+	}
+	if s.o.AllowedFailsPolicy != nil || s.o.AllowedFails != nil && *s.o.AllowedFails != s.globalAllowedFails() {
+		if status == http.StatusPaymentRequired && !several {
+			if _, named := allowed(s.o.AllowedFailsPolicy, err.Class); !named {
+				return false
+			}
+		}
+		return n.state.count(generic, now, s.o.CooldownTime) > int64(s.allowedFails(err.Class))
 	}
 	fail, ok := n.state.fail.Load(), n.state.ok.Load()
-	several := len(g.nodes) > 1
 	switch {
+	case status == http.StatusPaymentRequired && !several:
+		return false
 	case status == http.StatusTooManyRequests && several:
 		return true
-	case ok == 0 && fail >= singleFailureVolume:
+	case ok == 0 && fail >= int64(s.o.SingleFailureVolume):
 		return true
-	case several && fail+ok >= failureMinimum && float64(fail) > failureShare*float64(fail+ok):
+	case several && fail+ok >= int64(s.o.FailureMinimum) && float64(fail) > s.o.FailureShare*float64(fail+ok):
 		return true
 	}
 	return !retryableStatus(status)
+}
+
+// allowedFails is the router's number for a class.
+func (s *snapshot) allowedFails(class call.Class) int {
+	if n, ok := allowed(s.o.AllowedFailsPolicy, class); ok {
+		return n
+	}
+	if s.o.AllowedFails != nil {
+		return *s.o.AllowedFails
+	}
+	return s.globalAllowedFails()
+}
+
+// globalAllowedFails is what router_settings.allowed_fails must differ from to
+// count at all.
+func (s *snapshot) globalAllowedFails() int {
+	if s.o.GlobalAllowedFails != nil {
+		return *s.o.GlobalAllowedFails
+	}
+	return defaultAllowedFails
+}
+
+// generic is the counter of failures whose class has none of its own.
+const generic = call.ClassAPIError
+
+// failCounter counts failures within a time from the first.
+type failCounter struct{ from, n int64 }
+
+// count adds one and returns how many there are. It is called on failures only,
+// so a lock here is none that every request takes.
+func (st *state) count(class call.Class, now int64, window time.Duration) int64 {
+	st.failsMu.Lock()
+	defer st.failsMu.Unlock()
+	c, ok := st.fails[class]
+	if !ok || now-c.from >= int64(window) {
+		c = failCounter{from: now}
+	}
+	c.n++
+	if st.fails == nil {
+		st.fails = map[call.Class]failCounter{}
+	}
+	st.fails[class] = c
+	return c.n
 }

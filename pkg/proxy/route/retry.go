@@ -13,9 +13,12 @@ type RetryPolicy struct {
 	InternalServer, ServiceUnavailable, NotFound, Default *int
 }
 
-func (p *RetryPolicy) retries(class call.Class) *int {
+func (p *RetryPolicy) retries(err *call.Error) *int {
 	var n *int
-	switch class {
+	if statusOf(err) == http.StatusNotFound && p.NotFound != nil {
+		return p.NotFound
+	}
+	switch err.Class {
 	case call.ClassContentPolicyViolation:
 		if n = p.ContentPolicy; n == nil {
 			n = p.BadRequest
@@ -32,8 +35,6 @@ func (p *RetryPolicy) retries(class call.Class) *int {
 		n = p.InternalServer
 	case call.ClassServiceUnavailable:
 		n = p.ServiceUnavailable
-	case call.ClassNotFound:
-		n = p.NotFound
 	}
 	if n == nil {
 		n = p.Default
@@ -47,11 +48,13 @@ func (s *snapshot) budget(p *call.Plan, group string, d *call.Deployment, err *c
 	if p.NumRetries != nil && *p.NumRetries <= 0 {
 		return 0, false
 	}
-	for _, policy := range []*RetryPolicy{s.o.GroupRetryPolicy[group], s.o.RetryPolicy} {
-		if policy != nil {
-			if n := policy.retries(err.Class); n != nil {
-				return *n, true
-			}
+	policy := s.o.GroupRetryPolicy[group]
+	if policy == nil {
+		policy = s.o.RetryPolicy
+	}
+	if policy != nil {
+		if n := policy.retries(err); n != nil {
+			return *n, true
 		}
 	}
 	switch {
@@ -67,24 +70,24 @@ func (s *snapshot) budget(p *call.Plan, group string, d *call.Deployment, err *c
 
 // retryable is LiteLLM's table of which failures are worth another attempt in
 // the same group.
-func (s *snapshot) retryable(p *call.Plan, g *group, order int, err *call.Error) bool {
-	var space [16]*Node
-	left := len(g.candidates(space[:0], s.o.now().UnixNano(), order))
+func (r *run) retryable(g *group, order int, err *call.Error) bool {
+	o := &r.s.o
+	left := r.left(g, order)
 	status := statusOf(err)
 	switch {
-	case err.Class == call.ClassContextWindowExceeded && s.o.ContextWindowFallbacks != nil,
-		err.Class == call.ClassContentPolicyViolation && s.o.ContentPolicyFallbacks != nil:
+	case err.Class == call.ClassContextWindowExceeded && o.ContextWindowFallbacks != nil,
+		err.Class == call.ClassContentPolicyViolation && o.ContentPolicyFallbacks != nil:
 		return false
 	case status == http.StatusNotFound:
 		return false
-	case status == http.StatusTooManyRequests && left == 0 && (len(s.o.Fallbacks) > 0 || len(p.Fallbacks) > 0):
+	case status == http.StatusTooManyRequests && !left && (len(o.Fallbacks) > 0 || len(r.p.Fallbacks) > 0):
 		return false
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return len(g.nodes) > 1 && left > 0
+		return len(g.nodes) > 1 && left
 	case !retryableStatus(status):
 		return false
 	}
-	return left > 0
+	return left
 }
 
 // statusOf is the status by which the router judges: that of the class, except

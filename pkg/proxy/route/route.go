@@ -47,9 +47,21 @@ type Options struct {
 	CooldownTime time.Duration
 	// DisableCooldowns keeps every deployment in.
 	DisableCooldowns bool
+	// MaxCooldown bounds a cooldown that an upstream asks for; 0 does not.
+	MaxCooldown time.Duration
 	// AllowedFails counts failures within a cooldown time instead of their
-	// rate, when it is set and differs from 3.
-	AllowedFails *int
+	// rate, when it is set and differs from GlobalAllowedFails, by default 3.
+	AllowedFails, GlobalAllowedFails *int
+	// AllowedFailsPolicy does so by class when it is not nil.
+	AllowedFailsPolicy AllowedFailsPolicy
+	// FailureShare is the part of a minute's calls from which a deployment is
+	// left out, once there are FailureMinimum; SingleFailureVolume is how many
+	// failures without a success take out even the only one. 0 means 0.5, 5 and
+	// 1000.
+	FailureShare                        float64
+	FailureMinimum, SingleFailureVolume int
+	// OnCooldown is told of every cooldown that begins here; it must not block.
+	OnCooldown func(call.Cooldown)
 	// RetryPolicy and GroupRetryPolicy replace the budget by error class.
 	RetryPolicy      *RetryPolicy
 	GroupRetryPolicy map[string]*RetryPolicy
@@ -66,8 +78,22 @@ type Options struct {
 	// Strategy picks among candidates; nil means SimpleShuffle.
 	Strategy Strategy
 
-	// now and sleep are replaced in tests.
-	now   func() time.Time
+	// TagFiltering routes by tags; MatchAllTags wants a deployment to have all
+	// of a request's tags instead of any.
+	TagFiltering, MatchAllTags bool
+	// PreCallChecks leaves out deployments whose context window or rpm a call
+	// would exceed.
+	PreCallChecks bool
+	// HealthRouting leaves out deployments that background checks found broken.
+	HealthRouting bool
+	// Provider guesses the provider of a bare model name, for wildcards such as
+	// openai/*; nil guesses none.
+	Provider func(model string) string
+
+	// mono is the router's clock, wall the one of the world, sleep waits; they
+	// are replaced in tests.
+	mono  func() int64
+	wall  func() time.Time
 	sleep func(context.Context, time.Duration) error
 }
 
@@ -118,6 +144,70 @@ func (r *Router) Models() []string { return r.current.Load().listed }
 func (r *Router) Has(model string) bool {
 	_, ok := r.current.Load().resolve(model)
 	return ok
+}
+
+// Cool leaves a deployment out for a time, as another instance has found.
+func (r *Router) Cool(id string, d time.Duration) {
+	s := r.current.Load()
+	if g := s.ids[id]; g != nil && d > 0 && !s.o.DisableCooldowns {
+		g.nodes[0].cool(s.o.mono() + int64(d))
+	}
+}
+
+// Unhealthy leaves a deployment out for a time because a background check
+// failed; 0 takes it in again. It matters only with HealthRouting.
+func (r *Router) Unhealthy(id string, d time.Duration) {
+	s := r.current.Load()
+	if g := s.ids[id]; g != nil {
+		until := int64(0)
+		if d > 0 {
+			until = s.o.mono() + int64(d)
+		}
+		g.nodes[0].state.unhealthyUntil.Store(until)
+	}
+}
+
+// Cooling returns how long each deployment that is left out stays so.
+func (r *Router) Cooling() map[string]time.Duration {
+	s := r.current.Load()
+	now := s.o.mono()
+	list := map[string]time.Duration{}
+	for _, n := range s.nodes {
+		if until := n.state.coolUntil.Load(); until > now {
+			list[n.ID] = time.Duration(until - now)
+		}
+	}
+	return list
+}
+
+// Deployments are all deployments in the order of the configuration.
+func (r *Router) Deployments() []*call.Deployment {
+	s := r.current.Load()
+	list := make([]*call.Deployment, len(s.nodes))
+	for i, n := range s.nodes {
+		list[i] = n.Deployment
+	}
+	return list
+}
+
+// Usage calls visit for each deployment that has been used this minute, with
+// what this instance has sent it.
+func (r *Router) Usage(visit func(d *call.Deployment, u call.DeploymentUsage)) {
+	s := r.current.Load()
+	minute := utcMinute(s.o.wall())
+	for _, n := range s.nodes {
+		requests, tokens := n.state.use.own(minute)
+		if requests > 0 || tokens > 0 {
+			visit(n.Deployment, call.DeploymentUsage{Minute: minute, Requests: requests, Tokens: tokens})
+		}
+	}
+}
+
+// Others says what other instances have sent to a deployment.
+func (r *Router) Others(id string, u call.DeploymentUsage) {
+	if g := r.current.Load().ids[id]; g != nil {
+		g.nodes[0].state.use.others(u)
+	}
 }
 
 // Empty reports whether there is no deployment at all.

@@ -51,7 +51,8 @@ type clock struct {
 
 func (c *clock) options(o Options) Options {
 	c.t = time.Unix(1_800_000_000, 0)
-	o.now = func() time.Time { return c.t }
+	o.mono = func() int64 { return c.t.UnixNano() }
+	o.wall = func() time.Time { return c.t }
 	o.sleep = func(ctx context.Context, d time.Duration) error { c.slept += d; return ctx.Err() }
 	return o
 }
@@ -376,7 +377,7 @@ func TestCooldownCounts(t *testing.T) {
 				s.succeeded(n)
 			}
 			for _, err := range tt.failing {
-				s.failed(n, err)
+				s.failed(n, err, false)
 			}
 			until := n.state.coolUntil.Load()
 			if cools := until > k.t.UnixNano(); cools != tt.cools {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -59,23 +57,73 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 			r.c.Retries++
 		}
 		r.c.Deployment = node.Deployment
-		err = r.a.Attempt(ctx, node.Deployment, r.s.limits(r.p, node.Deployment))
-		if err == nil {
-			r.s.succeeded(node)
+		if err = r.attempt(ctx, g, node); err == nil {
 			return nil
 		}
-		r.s.failed(node, err)
 		if err.Sent || err.Class == call.ClassClientGone || r.gone() {
 			return err
 		}
 		last, failed = err, node
 		budget, byPolicy := r.s.budget(r.p, g.name, node.Deployment, err)
-		if n >= budget || !byPolicy && !r.s.retryable(r.p, g, order, err) {
+		r.c.MaxRetries = budget
+		if n >= budget || !byPolicy && !r.retryable(g, order, err) {
 			return withRetries(err, n, budget)
 		}
 		if !r.wait(ctx, g, order, err, n) {
 			return err
 		}
+	}
+}
+
+// attempt makes one attempt and counts what became of it.
+func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
+	limits, callers := r.s.limits(r.p, n.Deployment)
+	if !g.slots && !r.s.counts {
+		err := r.a.Attempt(ctx, n.Deployment, limits)
+		if err == nil {
+			r.s.succeeded(n)
+			return nil
+		}
+		r.s.failed(n, err, callers)
+		return err
+	}
+	begin := r.s.o.mono()
+	defer n.state.running.Add(-1) // a panic must not keep the slot
+	err := r.a.Attempt(ctx, n.Deployment, limits)
+	if err == nil {
+		r.s.succeeded(n)
+	} else {
+		r.s.failed(n, err, callers)
+	}
+	r.s.measure(r.c, r.p.Stream, n, begin, err)
+	return err
+}
+
+// measure keeps what strategies want to know of an attempt.
+func (s *snapshot) measure(c *call.Call, stream bool, n *Node, begin int64, err *call.Error) {
+	if !s.counts {
+		return
+	}
+	if tokens := c.Usage.TotalTokens; err == nil && tokens > 0 {
+		n.state.use.add(utcMinute(s.o.wall()), 0, tokens)
+	}
+	l, ok := s.o.Strategy.(LatencyBased)
+	if !ok {
+		return
+	}
+	now := s.o.mono()
+	size := l.samples()
+	switch {
+	case err == nil:
+		per := float64(max(c.Usage.CompletionTokens, 1))
+		n.state.speed.add(&n.state.speed.whole, now, size, time.Duration(now-begin).Seconds()/per)
+		if stream && !c.FirstByte.IsZero() {
+			// The answer's end is now; what followed the first byte is no waiting.
+			first := time.Duration(now-begin) - time.Since(c.FirstByte)
+			n.state.speed.add(&n.state.speed.first, now, size, max(first.Seconds(), 0)/per)
+		}
+	case err.Class == call.ClassTimeout:
+		n.state.speed.add(&n.state.speed.whole, now, size, slowest)
 	}
 }
 
@@ -95,85 +143,35 @@ func withRetries(err *call.Error, retried, budget int) *call.Error {
 
 func (r *run) gone() bool { return r.p.ClientGone != nil && r.p.ClientGone() }
 
-// pick chooses a deployment, avoiding the one that has just failed where there
-// is another.
-func (r *run) pick(g *group, order int, failed *Node) (*Node, *call.Error) {
-	now := r.s.o.now().UnixNano()
-	if failed == nil && order == 0 && (g.byID || g.coolUntil != nil && g.coolUntil.Load() <= now) {
-		return g.picker.PickAny(), nil
-	}
-	var space [16]*Node
-	candidates := g.candidates(space[:0], now, order)
-	if len(candidates) == 0 {
-		return nil, r.s.noneLeft(r.p.Model, g, now)
-	}
-	if failed != nil && len(candidates) > 1 {
-		candidates = slices.DeleteFunc(candidates, func(n *Node) bool { return n.state == failed.state })
-	}
-	return g.picker.Pick(candidates), nil
-}
-
-// candidates appends the group's deployments that are not cooling down, at one
-// order.
-func (g *group) candidates(list []*Node, now int64, order int) []*Node {
-	for _, n := range g.nodes {
-		if g.byID || n.state.coolUntil.Load() <= now && (!g.hasOrder || n.Order == order) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
-// noneLeft is the answer when every deployment of a group is cooling down.
-// Clients match on its beginning, up to the first comma.
-func (s *snapshot) noneLeft(model string, g *group, now int64) *call.Error {
-	least := int64(s.o.CooldownTime)
-	var ids []string
-	for _, n := range g.nodes {
-		if until := n.state.coolUntil.Load(); until > now {
-			ids = append(ids, "'"+n.ID+"'")
-			if len(ids) == 1 || until-now < least {
-				least = until - now
-			}
-		}
-	}
-	wait := time.Duration(least)
-	seconds := int64((wait + time.Second - 1) / time.Second)
-	e := call.NewError(429, "all_deployments_in_cooldown", "", fmt.Sprintf(
-		"No deployments available for selected model, Try again in %d seconds. All deployments for selected model are in cooldown. Passed model=%s. pre-call-checks=False, cooldown_list=[%s]",
-		seconds, model, strings.Join(ids, ", ")))
-	e.Class = call.ClassRateLimit
-	e.RetryAfter = time.Duration(seconds) * time.Second
-	e.Header = map[string][]string{"Retry-After": {fmt.Sprint(seconds)}}
-	return e
-}
-
 // limits are the time limits of one attempt: the first that is set of the
-// request's, the deployment's, the router's.
-func (s *snapshot) limits(p *call.Plan, d *call.Deployment) call.Limits {
-	firstSet := func(list ...time.Duration) time.Duration {
-		for _, t := range list {
+// request's, the deployment's, the router's. callers says that the one that
+// counts is the request's.
+func (s *snapshot) limits(p *call.Plan, d *call.Deployment) (l call.Limits, callers bool) {
+	firstSet := func(list ...time.Duration) (time.Duration, bool) {
+		for i, t := range list {
 			if t > 0 {
-				return t
+				return t, i == 0
 			}
 		}
-		return 0
+		return 0, false
 	}
-	whole := firstSet(p.Timeout, d.Timeout, s.o.Timeout)
-	return call.Limits{
-		Timeout: whole,
-		Stream:  firstSet(p.StreamTimeout, d.StreamTimeout, s.o.StreamTimeout, whole),
+	whole, own := firstSet(p.Timeout, d.Timeout, s.o.Timeout)
+	l.Timeout, callers = whole, own
+	stream, ownStream := firstSet(p.StreamTimeout, d.StreamTimeout, s.o.StreamTimeout)
+	if l.Stream = stream; stream == 0 {
+		l.Stream, ownStream = whole, own
 	}
+	if p.Stream {
+		callers = ownStream
+	}
+	return l, callers
 }
 
 // wait sleeps before a retry, unless another deployment can be tried at once.
 // It reports whether the call goes on.
 func (r *run) wait(ctx context.Context, g *group, order int, err *call.Error, retried int) bool {
-	if len(g.nodes) > 1 {
-		var space [16]*Node
-		if len(g.candidates(space[:0], r.s.o.now().UnixNano(), order)) > 0 {
-			return ctx.Err() == nil
-		}
+	if len(g.nodes) > 1 && r.left(g, order) {
+		return ctx.Err() == nil
 	}
 	o := &r.s.o
 	jitter := time.Duration(*o.Jitter * rand.Float64() * float64(time.Second)) //nolint:gosec // spreads load, no secret

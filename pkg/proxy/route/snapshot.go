@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,14 @@ type snapshot struct {
 	groups   map[string]*group
 	ids      map[string]*group
 	byModel  map[string]*group // litellm_params.model -> its deployments
-	patterns []*pattern        // most specific first
+	patterns patterns
 	listed   []string
+	// first is the group that serves names which nothing else serves.
+	first *group
+	// counts is set where the strategy looks at attempts in flight and usage.
+	counts bool
+	bound  sync.Map // wildcard names -> *group
+	bounds atomic.Int32
 }
 
 // group is the deployments behind one name.
@@ -33,8 +40,11 @@ type group struct {
 	// hasOrder says that deployments differ in their order.
 	hasOrder bool
 	orders   []int
-	// coolUntil is never before the end of any cooldown of the group, in
-	// nanoseconds since the epoch: while it lies in the past the fast path needs
+	// filtered is set where candidates must pass more than their cooldown, slots
+	// where attempts in flight are bounded.
+	filtered, slots bool
+	// coolUntil is never before the end of any cooldown of the group, on the
+	// router's clock: while it lies in the past the fast path needs
 	// to look at no deployment. It is nil where the nodes may belong to several
 	// groups; then they are always looked at. Groups bound to a wildcard share
 	// their pattern's.
@@ -49,13 +59,18 @@ type Node struct {
 	group *group // as configured
 }
 
-// state outlives reloads, by deployment id.
+// state outlives reloads, by deployment id. Its times are on the router's clock.
 type state struct {
-	coolUntil atomic.Int64 // nanoseconds since the epoch
-	minute    atomic.Int64
-	ok, fail  atomic.Int64 // of minute
-	fails     atomic.Int64 // since failsFrom, for allowed_fails
-	failsFrom atomic.Int64
+	coolUntil      atomic.Int64
+	unhealthyUntil atomic.Int64
+	countsFrom     atomic.Int64
+	ok, fail       atomic.Int64 // since countsFrom
+	running        atomic.Int64 // attempts in flight
+	use            usage
+	speed          speeds
+
+	failsMu sync.Mutex
+	fails   map[call.Class]failCounter
 }
 
 func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*snapshot, error) {
@@ -78,8 +93,21 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 	if o.Strategy == nil {
 		o.Strategy = SimpleShuffle{}
 	}
-	if o.now == nil {
-		o.now = time.Now
+	_, shuffles := o.Strategy.(SimpleShuffle)
+	if o.FailureShare <= 0 {
+		o.FailureShare = failureShare
+	}
+	if o.FailureMinimum <= 0 {
+		o.FailureMinimum = failureMinimum
+	}
+	if o.SingleFailureVolume <= 0 {
+		o.SingleFailureVolume = singleFailureVolume
+	}
+	if o.mono == nil {
+		o.mono = monotonic
+	}
+	if o.wall == nil {
+		o.wall = time.Now
 	}
 	if o.sleep == nil {
 		o.sleep = sleep
@@ -89,6 +117,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		groups:  map[string]*group{},
 		ids:     map[string]*group{},
 		byModel: map[string]*group{},
+		counts:  !shuffles || o.PreCallChecks,
 	}
 	states := map[string]*state{}
 	if old != nil {
@@ -115,7 +144,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 			if d.Group != "*" && !strings.Contains(d.Group, "*") {
 				s.listed = append(s.listed, d.Group)
 			} else {
-				s.patterns = append(s.patterns, newPattern(g))
+				s.patterns.add(newPattern(g))
 			}
 		}
 		g.nodes = append(g.nodes, n)
@@ -138,9 +167,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 			n.group.coolUntil.Store(until)
 		}
 	}
-	slices.SortStableFunc(s.patterns, func(a, b *pattern) int {
-		return cmp.Or(cmp.Compare(len(b.text), len(a.text)), cmp.Compare(b.specials, a.specials))
-	})
+	s.patterns.sort()
 	aliases := make([]string, 0, len(o.Aliases))
 	for name, a := range o.Aliases {
 		if !a.Hidden && s.groups[name] == nil {
@@ -148,6 +175,12 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		}
 	}
 	slices.Sort(aliases)
+	for _, f := range o.Fallbacks {
+		if f.Group == "*" && len(f.To) > 0 && len(s.patterns.all) > 0 {
+			s.first = s.groups[f.To[0]]
+			break
+		}
+	}
 	s.listed = append(s.listed, aliases...)
 	return s, nil
 }
@@ -157,9 +190,12 @@ func (s *snapshot) finish(g *group) {
 		if !slices.Contains(g.orders, n.Order) {
 			g.orders = append(g.orders, n.Order)
 		}
+		g.slots = g.slots || n.MaxParallel > 0
+		g.filtered = g.filtered || n.Paused || n.NoWebSearch
 	}
 	slices.SortFunc(g.orders, compareOrder)
 	g.hasOrder = len(g.orders) > 1
+	g.filtered = g.filtered || s.o.TagFiltering || s.o.PreCallChecks || s.o.HealthRouting
 	g.picker = s.o.Strategy.Picker(g.nodes)
 }
 
@@ -187,7 +223,7 @@ func (s *snapshot) resolve(model string) (*group, bool) {
 		return g, true
 	}
 	name := model
-	for range 8 { // an alias may lead to an alias; a circle ends
+	for range maxAliases { // an alias may lead to an alias; a circle ends
 		a, ok := s.o.Aliases[name]
 		if !ok || a.Model == "" {
 			break
@@ -197,13 +233,42 @@ func (s *snapshot) resolve(model string) (*group, bool) {
 	if g := s.groups[name]; g != nil {
 		return g, true
 	}
-	for _, p := range s.patterns {
-		if captured, ok := p.match(name); ok {
-			return p.bind(s, name, captured), true
-		}
+	if g := s.wildcard(name); g != nil {
+		return g, true
 	}
 	if g := s.byModel[name]; g != nil {
 		return g, true
 	}
-	return nil, false
+	return s.first, s.first != nil
+}
+
+// maxAliases bounds a chain of aliases.
+const maxAliases = 8
+
+// maxBound is how many names of wildcards are remembered with their group:
+// clients can invent names.
+const maxBound = 4096
+
+// wildcard finds the group of the most specific pattern that matches a name, or
+// the name with its provider in front.
+func (s *snapshot) wildcard(name string) *group {
+	if len(s.patterns.lengths) == 0 {
+		return nil
+	}
+	if g, ok := s.bound.Load(name); ok {
+		return g.(*group)
+	}
+	g := s.patterns.find(s, name)
+	if g == nil && s.o.Provider != nil && !strings.Contains(name, "/") {
+		if provider := s.o.Provider(name); provider != "" {
+			g = s.patterns.find(s, provider+"/"+name)
+		}
+	}
+	if g != nil && s.bounds.Load() < maxBound {
+		if other, loaded := s.bound.LoadOrStore(name, g); loaded {
+			return other.(*group)
+		}
+		s.bounds.Add(1)
+	}
+	return g
 }

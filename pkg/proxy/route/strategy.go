@@ -2,6 +2,26 @@ package route
 
 import "math/rand/v2"
 
+// Query is what strategies may know of a call.
+type Query struct {
+	// Now is on the router's clock, Minute counts minutes of the world's.
+	Now, Minute int64
+	// Stream says that the client wants a stream.
+	Stream bool
+	tokens func() int64
+	known  bool
+	count  int64
+}
+
+// Tokens estimates the prompt, once.
+func (q *Query) Tokens() int64 {
+	if !q.known && q.tokens != nil {
+		q.count = q.tokens()
+	}
+	q.known = true
+	return q.count
+}
+
 // Strategy prepares picking among the deployments of a group.
 type Strategy interface {
 	// Picker is called once per group when the configuration is taken over.
@@ -10,10 +30,15 @@ type Strategy interface {
 
 // Picker picks one of a group's deployments.
 type Picker interface {
+	// Pick picks among candidates, a non-empty part of the group's deployments.
+	// It returns nil when all of them are over their limits.
+	Pick(candidates []*Node, q *Query) *Node
+}
+
+// anyPicker is a Picker that needs to know nothing while nothing is left out.
+type anyPicker interface {
 	// PickAny picks among all of the group's deployments.
 	PickAny() *Node
-	// Pick picks among candidates, a non-empty part of them.
-	Pick(candidates []*Node) *Node
 }
 
 // SimpleShuffle picks at random, in proportion to weight, else rpm, else tpm:
@@ -52,7 +77,7 @@ func (s *shuffle) PickAny() *Node {
 	return pick(s.nodes, s.by)
 }
 
-func (s *shuffle) Pick(candidates []*Node) *Node {
+func (s *shuffle) Pick(candidates []*Node, _ *Query) *Node {
 	if len(candidates) == 1 {
 		return candidates[0]
 	}

@@ -1,25 +1,94 @@
 package route
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // pattern is a group whose model_name holds stars. It matches whole names: a
 // pattern that matched only the beginning would serve another model than the
 // one asked for.
 type pattern struct {
 	group    *group
-	text     string
 	parts    []string // the text between the stars
+	length   int      // of the regular expression that LiteLLM makes of it
 	specials int
+	rank     int
 }
 
 func newPattern(g *group) *pattern {
-	p := &pattern{group: g, text: g.name, parts: strings.Split(g.name, "*")}
+	p := &pattern{group: g, parts: strings.Split(g.name, "*")}
 	for _, c := range g.name {
-		if strings.ContainsRune(`\.+*?()[]{}|^$`, c) {
-			p.specials++
+		switch {
+		case c == '*': // becomes (.*)
+			p.length += 4
+			p.specials += 3
+		case c < 128 && strings.ContainsRune("()[]{}?+-|^$\\.&~# \t\n\r\v\f", c):
+			p.length += 2
+			p.specials++ // the backslash
+			if strings.ContainsRune("+?\\^$|()", c) {
+				p.specials++
+			}
+		default:
+			p.length++
 		}
 	}
 	return p
+}
+
+// patterns finds the pattern of a name. Patterns are kept by the text before
+// their first star, so that the cost of a name depends on how many lengths of
+// such texts there are, not on how many patterns.
+type patterns struct {
+	by      map[string][]*pattern
+	lengths []int
+	all     []*pattern
+}
+
+func (ps *patterns) add(p *pattern) { ps.all = append(ps.all, p) }
+
+// sort orders them: the longest text first (a character that a regular
+// expression escapes counts two), then the one with more special characters,
+// then the configuration's order.
+func (ps *patterns) sort() {
+	slices.SortStableFunc(ps.all, func(a, b *pattern) int {
+		return cmp.Or(cmp.Compare(b.length, a.length), cmp.Compare(b.specials, a.specials))
+	})
+	ps.by = map[string][]*pattern{}
+	for i, p := range ps.all {
+		p.rank = i
+		before := p.parts[0]
+		if ps.by[before] == nil && !slices.Contains(ps.lengths, len(before)) {
+			ps.lengths = append(ps.lengths, len(before))
+		}
+		ps.by[before] = append(ps.by[before], p)
+	}
+	slices.Sort(ps.lengths)
+}
+
+// find returns the group bound to a name, or nil.
+func (ps *patterns) find(s *snapshot, name string) *group {
+	var best *pattern
+	var captured []string
+	for _, n := range ps.lengths {
+		if n > len(name) {
+			break
+		}
+		for _, p := range ps.by[name[:n]] {
+			if best != nil && p.rank > best.rank {
+				break
+			}
+			if c, ok := p.match(name); ok {
+				best, captured = p, c
+				break
+			}
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return best.bind(s, name, captured)
 }
 
 // match returns what the stars stand for. Each star but the last takes as much
@@ -66,7 +135,10 @@ func capture(rest string, parts []string, out []string) bool {
 // bind returns the pattern's group with the provider models filled in. The
 // nodes share the state of the configured ones.
 func (p *pattern) bind(s *snapshot, name string, captured []string) *group {
-	g := &group{name: name, hasOrder: p.group.hasOrder, orders: p.group.orders, coolUntil: p.group.coolUntil}
+	g := &group{
+		name: name, hasOrder: p.group.hasOrder, orders: p.group.orders,
+		filtered: p.group.filtered, slots: p.group.slots, coolUntil: p.group.coolUntil,
+	}
 	for _, n := range p.group.nodes {
 		d := *n.Deployment
 		d.Model = substitute(n.Model, name, captured)
