@@ -54,6 +54,11 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 bench: build ## llmgw, nginx and a tuned ReverseProxy interleaved: CPU microseconds per request, ratios
 	benchmarks/run.sh
 
+.PHONY: differential
+differential: ## ask an installed LiteLLM and llmgw the same questions and list what differs
+	[ -n "$${LLMGW_LITELLM:-}" ] || $(GO) run ./internal/testenv/fetch -missing litellm
+	$(GO) test -count=1 -v ./pkg/proxy/difftest
+
 .PHONY: microbench
 microbench: ## go test -bench over the hot path
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/proxy/... ./internal/...

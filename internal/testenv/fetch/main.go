@@ -6,6 +6,7 @@
 //	go run ./internal/testenv/fetch            # everything
 //	go run ./internal/testenv/fetch extras     # LiteLLM's migrations
 //	go run ./internal/testenv/fetch prisma     # Prisma's engine, needs npm
+//	go run ./internal/testenv/fetch litellm    # the proxy itself, some 700 MB
 //	go run ./internal/testenv/fetch -missing   # what is not there yet
 package main
 
@@ -15,10 +16,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	vocabulary "github.com/llmgw/llmgw/internal/litellm"
 )
 
 // Pinned, so that a test means the same tomorrow.
 var (
+	// The proxy imports its Prisma client even without a database.
+	litellm = []string{"litellm[proxy]==" + vocabulary.Compat, "prisma==0.15.0"}
+
 	extras = "litellm-proxy-extras==0.4.110"
 	prisma = []string{
 		"@prisma/schema-engine-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7",
@@ -68,8 +74,14 @@ func run(what []string) error {
 			}
 			// The install scripts would fetch native engines from elsewhere.
 			cmd = exec.Command("npm", append([]string{"install", "--prefix", dir, "--ignore-scripts", "--no-audit", "--no-fund", "--silent"}, prisma...)...)
+		case "litellm":
+			dir := filepath.Join(cache, "litellm")
+			if out, err := exec.Command("python3", "-m", "venv", dir).CombinedOutput(); err != nil {
+				return fmt.Errorf("python3 -m venv: %w: %s", err, out)
+			}
+			cmd = exec.Command(filepath.Join(dir, "bin", "pip"), append([]string{"install", "--quiet"}, litellm...)...)
 		default:
-			return fmt.Errorf("%s: say extras or prisma", w)
+			return fmt.Errorf("%s: say extras, prisma or litellm", w)
 		}
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -88,6 +100,8 @@ func there(cache, what string) bool {
 	switch what {
 	case "extras":
 		files = []string{strings.ReplaceAll(strings.Replace(extras, "==", "-", 1), "litellm-proxy-extras", "litellm_proxy_extras") + "-*.whl"}
+	case "litellm":
+		files = []string{filepath.Join("litellm", "lib", "python3*", "site-packages", "litellm-"+vocabulary.Compat+".dist-info"), filepath.Join("litellm", "bin", "litellm")}
 	case "prisma":
 		for _, p := range prisma {
 			name := p[:strings.LastIndex(p, "@")]

@@ -20,11 +20,14 @@ func headerValue(h http.Header, canonical string) string {
 	return ""
 }
 
-// jsonContent refuses bodies that say they are something else. A missing
-// Content-Type is taken for JSON.
+// jsonContent refuses bodies that say they are a form. Anything else is taken
+// for JSON, as LiteLLM takes it, whatever the Content-Type says.
 func jsonContent(h http.Header) *call.Error {
 	kind := headerValue(h, "Content-Type")
-	if kind == "" || kind == "application/json" || strings.Contains(strings.ToLower(kind), "json") {
+	if kind == "" || kind == "application/json" {
+		return nil
+	}
+	if t, _, _ := strings.Cut(strings.ToLower(kind), ";"); t != "application/x-www-form-urlencoded" && t != "multipart/form-data" {
 		return nil
 	}
 	return call.NewError(http.StatusBadRequest, "invalid_request_error", "",

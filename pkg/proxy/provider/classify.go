@@ -99,7 +99,6 @@ func (c Classifier) Stream(d *call.Deployment, err error) *call.Error {
 	}
 	e := build(d, class, prefix, s.Error())
 	e.Upstream = http.StatusOK
-	e.Type = "internal_server_error"
 	e.Err = err
 	return e
 }
@@ -176,16 +175,54 @@ func Name(provider string) string {
 func build(d *call.Deployment, class call.Class, inner, text string) *call.Error {
 	name := class.String()
 	switch class {
+	case call.ClassAPIConnection:
+		// LiteLLM's name for it towards clients.
+		name, inner = "InternalServerError", "InternalServerError: "
 	case call.ClassContextWindowExceeded:
 		name = "ContextWindowExceededError: litellm.BadRequestError"
 	case call.ClassContentPolicyViolation:
 		name = "BadRequestError: litellm.ContentPolicyViolationError"
 	}
-	return &call.Error{
+	e := &call.Error{
 		Class:      class,
 		RetryAfter: -1,
 		Message:    "litellm." + name + ": " + inner + Name(d.Provider) + " - " + redact.Text(text, d.Secrets...),
 	}
+	settleType(e)
+	return e
+}
+
+// settleType gives an error the type that LiteLLM sends: the upstream's own for
+// requests that are wrong, elsewhere the one of the status. The param survives
+// where the type or a rate limit does, and on a plain 500.
+func settleType(e *call.Error) {
+	status := e.StatusCode()
+	switch e.Class {
+	case call.ClassBadRequest, call.ClassContextWindowExceeded:
+		if e.Type == "" {
+			e.Type = typeOf(status)
+		}
+	case call.ClassContentPolicyViolation:
+		e.Type = "invalid_request_error"
+	case call.ClassRateLimit, call.ClassInternalServer:
+		e.Type = typeOf(status)
+	default:
+		e.Type, e.Param = typeOf(status), ""
+	}
+}
+
+func typeOf(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "authentication_error"
+	case status == http.StatusForbidden:
+		return "permission_error"
+	case status == http.StatusTooManyRequests:
+		return "throttling_error"
+	case status >= 500:
+		return "internal_server_error"
+	}
+	return "invalid_request_error"
 }
 
 // passed are the headers of a refusal that clients act on.
@@ -202,19 +239,10 @@ func classify(d *call.Deployment, status int, header http.Header, r refusal) *ca
 	e.Upstream = status
 	e.Status = own
 	e.Type, e.Param, e.Code = redact.Text(r.typ, d.Secrets...), redact.Text(r.param, d.Secrets...), redact.Text(r.code, d.Secrets...)
-	switch class {
-	case call.ClassRateLimit:
-		e.Type = "throttling_error"
-	case call.ClassContentPolicyViolation:
-		e.Type = "invalid_request_error"
-		if e.Code == "" {
-			e.Code = "content_policy_violation"
-		}
-	case call.ClassInternalServer:
-		if e.Type == "" {
-			e.Type = "internal_server_error"
-		}
+	if class == call.ClassContentPolicyViolation && e.Code == "" {
+		e.Code = "content_policy_violation"
 	}
+	settleType(e)
 	e.RetryAfter = retryAfter(header, time.Now())
 	for _, name := range passed {
 		if v := header[name]; len(v) > 0 {

@@ -35,6 +35,9 @@ func decide(status int, r refusal) (class call.Class, inner string, own int) {
 	case refused && tooLong(lower, r.code):
 		return call.ClassContextWindowExceeded, "ContextWindowExceededError: ", 0
 	case refused && has("model_not_found"):
+		if status == http.StatusNotFound && !strings.Contains(r.message, "does not exist") {
+			return call.ClassNotFound, "NotFoundError: ", 0
+		}
 		return call.ClassNotFound, "", clientStatus(status)
 	case has("A timeout occurred"):
 		return call.ClassTimeout, "", timeoutStatus(status)

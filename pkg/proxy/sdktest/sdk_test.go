@@ -279,7 +279,7 @@ func refused(t *testing.T, got map[string]json.RawMessage, name, class string) {
 		"unknownModel":    {"Invalid model name passed in model=nobody", "None", "400", "None", "", 400},
 		// Without a database every key but the master key is refused like this.
 		"wrongKey":    {"No connected db.", "no_db_connection", "400", "", "", 400},
-		"faultWithin": {"overloaded", "server_error", "503", "", "", 0},
+		"faultWithin": {"overloaded", "internal_server_error", "503", "", "", 0},
 		"truncated":   {"closed the stream before the answer was complete", "internal_server_error", "500", "", "", 0},
 	}[name]
 	code, _ := f.Code.(string)

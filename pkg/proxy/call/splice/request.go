@@ -98,7 +98,7 @@ func (r *Request) Scan(body []byte) error {
 			}
 		case Model:
 			if c.skip() && body[e.value] != '"' {
-				return invalid("model", "Invalid type for 'model': expected a string")
+				return invalid("model", "'model' must be a string.")
 			}
 		default:
 			c.skip()
@@ -117,7 +117,7 @@ func (r *Request) Scan(body []byte) error {
 	}
 	r.close = c.i - 1
 	if c.space() {
-		return invalid("", fmt.Sprintf("Invalid request format: unexpected text behind the JSON object at byte %d", c.i))
+		return invalid("request_body", fmt.Sprintf("Invalid JSON payload: unexpected text behind the JSON object at byte %d", c.i))
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (r *Request) notObject(c *cursor) error {
 		return malformed(c)
 	}
 	if c.space() {
-		return invalid("", fmt.Sprintf("Invalid request format: unexpected text at byte %d", c.i))
+		return invalid("request_body", fmt.Sprintf("Invalid JSON payload: unexpected text at byte %d", c.i))
 	}
 	return invalid("", "Invalid request format: the body must be a JSON object")
 }
@@ -173,9 +173,9 @@ func malformed(c *cursor) error {
 	case c.deep:
 		return invalid("", fmt.Sprintf("Invalid request format: the body is nested deeper than %d levels", MaxDepth))
 	case c.bad >= len(c.b):
-		return invalid("", fmt.Sprintf("Invalid request format: the JSON body ends too early, after %d bytes", len(c.b)))
+		return invalid("request_body", fmt.Sprintf("Invalid JSON payload: the JSON body ends too early, after %d bytes", len(c.b)))
 	}
-	return invalid("", fmt.Sprintf("Invalid request format: the body is not valid JSON at byte %d", c.bad))
+	return invalid("request_body", fmt.Sprintf("Invalid JSON payload: the body is not valid JSON at byte %d", c.bad))
 }
 
 // lookupKey finds the member of a name as written.
