@@ -14,7 +14,7 @@ import (
 // is another. The deployment's slot is taken.
 func (r *run) pick(g *group, order int, failed *Node) (*Node, *call.Error) {
 	now := r.s.o.mono()
-	if failed == nil && order == 0 && !g.slots && !r.s.counts &&
+	if failed == nil && !g.hasOrder && !g.slots && !r.s.counts &&
 		(g.byID || !g.filtered && g.coolUntil != nil && g.coolUntil.Load() <= now) {
 		if p, ok := g.picker.(anyPicker); ok {
 			return p.PickAny(), nil

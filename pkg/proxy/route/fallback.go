@@ -12,7 +12,7 @@ import (
 // fallback tries the groups that stand in for g. When none of them serves the
 // call, the client gets the first error.
 func (r *run) fallback(ctx context.Context, g *group, first *call.Error) *call.Error {
-	if r.gone() || first.Class == call.ClassClientGone {
+	if r.over(first) {
 		return first
 	}
 	chain := r.chain(g.name, first)
@@ -43,10 +43,10 @@ func (r *run) fallback(ctx context.Context, g *group, first *call.Error) *call.E
 			continue
 		}
 		last = r.group(ctx, target)
-		if last == nil || last.Sent {
+		if r.over(last) {
 			return last
 		}
-		if deeper := r.fallback(ctx, target, last); deeper == nil || deeper.Sent {
+		if deeper := r.fallback(ctx, target, last); r.over(deeper) {
 			return deeper
 		}
 	}

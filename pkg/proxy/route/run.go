@@ -31,7 +31,7 @@ func (r *run) group(ctx context.Context, g *group) *call.Error {
 			r.c.Fallbacks++
 		}
 		err = r.attempts(ctx, g, order)
-		if err == nil || err.Sent || r.gone() ||
+		if r.over(err) ||
 			err.Class == call.ClassContextWindowExceeded || err.Class == call.ClassContentPolicyViolation {
 			return err
 		}
@@ -60,7 +60,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 		if err = r.attempt(ctx, g, node); err == nil {
 			return nil
 		}
-		if err.Sent || err.Class == call.ClassClientGone || r.gone() {
+		if r.over(err) {
 			return err
 		}
 		last, failed = err, node
@@ -139,6 +139,11 @@ func withRetries(err *call.Error, retried, budget int) *call.Error {
 		e.Message += fmt.Sprintf(", LiteLLM Max Retries: %d", budget)
 	}
 	return &e
+}
+
+// over reports whether a call ends with what an attempt has brought.
+func (r *run) over(err *call.Error) bool {
+	return err == nil || err.Sent || err.Class == call.ClassClientGone || r.gone()
 }
 
 func (r *run) gone() bool { return r.p.ClientGone != nil && r.p.ClientGone() }

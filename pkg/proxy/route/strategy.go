@@ -43,16 +43,35 @@ type anyPicker interface {
 
 // SimpleShuffle picks at random, in proportion to weight, else rpm, else tpm:
 // the first of them that any candidate sets.
-type SimpleShuffle struct{}
+type SimpleShuffle struct {
+	// random is the source of chance; nil means the runtime's, which no two
+	// requests wait for.
+	random random
+}
+
+type random interface {
+	IntN(n int) int
+	Float64() float64
+}
+
+// runtimeRandom protects nothing: it spreads load.
+type runtimeRandom struct{}
+
+func (runtimeRandom) IntN(n int) int   { return rand.IntN(n) }   //nolint:gosec // no secret
+func (runtimeRandom) Float64() float64 { return rand.Float64() } //nolint:gosec // no secret
 
 // Picker implements Strategy.
-func (SimpleShuffle) Picker(nodes []*Node) Picker {
-	return &shuffle{nodes: nodes, by: metricOf(nodes)}
+func (s SimpleShuffle) Picker(nodes []*Node) Picker {
+	if s.random == nil {
+		s.random = runtimeRandom{}
+	}
+	return &shuffle{nodes: nodes, by: metricOf(nodes), random: s.random}
 }
 
 type shuffle struct {
-	nodes []*Node
-	by    func(*Node) float64 // nil: all alike
+	nodes  []*Node
+	by     func(*Node) float64 // nil: all alike
+	random random
 }
 
 func metricOf(nodes []*Node) func(*Node) float64 {
@@ -74,7 +93,7 @@ func (s *shuffle) PickAny() *Node {
 	if len(s.nodes) == 1 {
 		return s.nodes[0]
 	}
-	return pick(s.nodes, s.by)
+	return s.pick(s.nodes, s.by)
 }
 
 func (s *shuffle) Pick(candidates []*Node, _ *Query) *Node {
@@ -83,18 +102,18 @@ func (s *shuffle) Pick(candidates []*Node, _ *Query) *Node {
 	}
 	// The candidates decide which metric is in use: a weight on a deployment
 	// that is out does not make the others equal.
-	return pick(candidates, metricOf(candidates))
+	return s.pick(candidates, metricOf(candidates))
 }
 
-func pick(nodes []*Node, by func(*Node) float64) *Node {
+func (s *shuffle) pick(nodes []*Node, by func(*Node) float64) *Node {
 	if by == nil {
-		return nodes[rand.IntN(len(nodes))] //nolint:gosec // load balancing, no secret
+		return nodes[s.random.IntN(len(nodes))]
 	}
 	total := 0.0
 	for _, n := range nodes {
 		total += max(by(n), 0)
 	}
-	at := rand.Float64() * total //nolint:gosec // as above
+	at := s.random.Float64() * total
 	for _, n := range nodes {
 		if w := by(n); w > 0 {
 			if at < w {
