@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,23 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 	c.Upstream.MaxIdle = int(number("AIOHTTP_CONNECTOR_LIMIT"))
 	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))
 	c.API.MaxStreamDuration = seconds("LITELLM_MAX_STREAMING_DURATION_SECONDS")
+	c.API.CORS.Origins, c.API.CORS.Credentials = corsOrigins(getenv)
 	return remarks
+}
+
+// corsOrigins reads which pages may call from a browser. Credentials are on
+// where it is written, and where the origins are named one by one.
+func corsOrigins(getenv func(string) string) (origins []string, credentials bool) {
+	for o := range strings.SplitSeq(getenv("LITELLM_CORS_ORIGINS"), ",") {
+		if o = strings.TrimSpace(o); o != "" {
+			origins = append(origins, o)
+		}
+	}
+	if word := getenv("LITELLM_CORS_ALLOW_CREDENTIALS"); word != "" {
+		on, _, ok := litellm.ParseEnvBool("LITELLM_CORS_ALLOW_CREDENTIALS", word)
+		return origins, ok && on
+	}
+	return origins, len(origins) > 0 && !slices.Contains(origins, "*")
 }
 
 // outboundProxy reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY; nil when there is

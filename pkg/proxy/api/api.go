@@ -62,6 +62,8 @@ type Options struct {
 
 	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
 	RootPath string
+	// CORS says which pages may call from a browser; all, unless set.
+	CORS CORS
 	// MaxBody bounds JSON request bodies in bytes; 0 means 64 MiB.
 	MaxBody int64
 	// MaxAnswer bounds answers that are not streamed; 0 means 256 MiB.
@@ -180,7 +182,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.o.Access.Line(r, status)
 		}
 	}()
-	status = a.dispatch(&x)
+	if status = a.cors(w, r); status == 0 {
+		status = a.dispatch(&x)
+	}
 }
 
 // panicked turns a bug into an answer: the request ends, the process does not.
