@@ -47,16 +47,16 @@ func TestLiteLLMAnswersAlike(t *testing.T) {
 	n := 0
 	for _, a := range asks() {
 		n++
-		l, err := answer(client, theirs, a)
+		l, err := answer(client, theirs.base, a)
 		if err != nil { // it resets kept connections now and then
 			client.CloseIdleConnections()
-			l, err = answer(client, theirs, a)
+			l, err = answer(client, theirs.base, a)
 		}
 		if err != nil {
 			t.Errorf("%s: LiteLLM: %v", a.name, err)
 			continue
 		}
-		o, err := answer(client, ours, a)
+		o, err := answer(client, ours.base, a)
 		if err != nil {
 			t.Errorf("%s: llmgw: %v", a.name, err)
 			continue
@@ -82,8 +82,14 @@ func TestLiteLLMAnswersAlike(t *testing.T) {
 	t.Logf("%d requests, %d differences that no entry explains", n, len(unknown))
 }
 
-// start runs the upstream and both proxies, and returns their addresses.
-func start(t *testing.T) (theirs, ours string) {
+// proxy is a running one: its address and its process group.
+type proxy struct {
+	base  string
+	group int
+}
+
+// start runs the upstream and both proxies, and returns them.
+func start(t *testing.T) (theirs, ours proxy) {
 	t.Helper()
 	program := os.Getenv("LLMGW_LITELLM")
 	if program == "" {
@@ -110,7 +116,7 @@ func start(t *testing.T) (theirs, ours string) {
 	return theirs, ours
 }
 
-func process(t *testing.T, program, file string, patience time.Duration, args ...string) string {
+func process(t *testing.T, program, file string, patience time.Duration, args ...string) proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,7 +142,7 @@ func process(t *testing.T, program, file string, patience time.Duration, args ..
 	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		if resp, err := http.Get(base + "/health/liveliness"); err == nil {
 			resp.Body.Close()
-			return base
+			return proxy{base, cmd.Process.Pid}
 		}
 		if time.Now().After(end) {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
