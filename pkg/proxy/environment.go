@@ -44,6 +44,7 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 		jitter := number("JITTER")
 		c.Router.Jitter = &jitter
 	}
+	c.Breaker = breaker(getenv)
 	c.Router.FailureShare = number("DEFAULT_FAILURE_THRESHOLD_PERCENT")
 	c.Router.FailureMinimum = int(number("DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS"))
 	c.Router.SingleFailureVolume = int(number("SINGLE_DEPLOYMENT_TRAFFIC_FAILURE_THRESHOLD"))

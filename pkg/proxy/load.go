@@ -26,6 +26,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l := loader{tree: tree, env: tree.Env(), userAgent: userAgent}
 	l.general()
 	l.router()
+	l.cache()
 	l.models()
 	l.unserved()
 	return l.c, l.findings

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/pkg/proxy/account"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
@@ -42,6 +43,11 @@ type Config struct {
 	// Listener holds the addresses; its handlers are set here.
 	Listener server.Options
 	Upstream upstream.Options
+	// Cache is the response cache, nil without one; Redis is where the router's
+	// state is shared, nil where it is not. Breaker guards both.
+	Cache   *CacheConfig
+	Redis   *RedisConfig
+	Breaker redisconn.GuardOptions
 	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
 	// request timeout.
 	ShutdownTimeout time.Duration
@@ -62,6 +68,7 @@ type Proxy struct {
 	queue    *account.Queue
 	totals   account.Totals
 	server   *server.Server
+	shared   *shared
 
 	storeFailed sync.Once
 }
@@ -95,6 +102,10 @@ func New(c Config) (*Proxy, error) {
 	o.Classify = provider.Classifier{}
 	o.Record = p.queue
 	o.Log = c.Log
+	p.shared = openShared(&c)
+	if k := p.shared.cache; k != nil {
+		o.Cache, o.CacheAdmin = k, k
+	}
 	p.api = api.New(o)
 	return p, nil
 }
@@ -209,12 +220,13 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Close ends what New has started.
 func (p *Proxy) Close() {
 	p.queue.Close()
+	p.shared.close()
 	p.upstream.Close()
 }
 
 // Secrets returns what must never be printed, for the masking of foreign text.
 func (c *Config) Secrets() []redact.Secret {
-	list := []redact.Secret{c.Auth.MasterKey}
+	list := append([]redact.Secret{c.Auth.MasterKey}, c.redisSecrets()...)
 	for _, d := range c.Deployments {
 		list = append(list, d.Secrets...)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
 
 // Identifier says who is calling, from the headers alone.
@@ -59,6 +60,9 @@ type Options struct {
 	Upstream call.Upstream
 	Classify Classifier
 	Record   Recorder
+	// Cache holds answers, CacheAdmin is the same for operators; nil without one.
+	Cache      wire.Cache
+	CacheAdmin CacheAdmin
 
 	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
 	RootPath string

@@ -29,6 +29,8 @@ type chat struct {
 	// exchange is the attempt being made; nil between attempts.
 	exchange wire.Exchange
 
+	kept cached
+
 	// mock is the request's own mock_response.
 	mock    string
 	mocked  bool
@@ -82,6 +84,7 @@ func (c *chat) reset() {
 	c.call = call.Call{}
 	c.plan = call.Plan{ClientGone: gone, InputTokens: tokens}
 	c.values.reset()
+	c.kept.reset()
 	c.mock, c.mocked = "", false
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -91,7 +94,11 @@ func (c *chat) run(x *exchange) int {
 	c.x = x
 	c.call = call.Call{Caller: x.caller, Route: x.route.name, Start: time.Now()}
 	err := c.prepare()
+	hit := false
 	if err == nil {
+		hit, err = c.fromCache("completion")
+	}
+	if err == nil && !hit {
 		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
 	}
 	c.call.Err = err
@@ -317,6 +324,7 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 		return c.a.o.Classify.Stream(d, err)
 	}
 	c.writeAnswer(resp.Header, c.written.b)
+	c.keepAnswer(c.written.b)
 	return nil
 }
 
@@ -328,6 +336,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	w, h := c.x.w, c.x.w.Header()
 	upstreamHeaders(h, upstream)
 	c.a.callHeaders(h, &c.call, &c.values)
+	c.cacheKey(h)
 	c.call.FirstByte = time.Now()
 	timings(h, &c.call, &c.values, c.call.FirstByte)
 	h["Content-Type"] = jsonType

@@ -83,7 +83,7 @@ func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call
 		ended := readErr != nil || tapErr != nil || c.exchange.Done()
 		if len(out) > 0 {
 			f := flusher
-			if readErr != nil && tapErr == nil && c.exchange.Done() {
+			if readErr != nil && tapErr == nil && c.exchange.Done() && c.kept.events == nil {
 				f = nil // the end of the response follows at once, in one write
 			}
 			if err := c.push(out, resp, lease, dog, f); err != nil {
@@ -97,6 +97,7 @@ func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call
 			if readErr == nil {
 				c.drain(resp.Body, dog)
 			}
+			c.keepStream()
 			return nil
 		case ended:
 			return c.cut(client, attempt, d, l, readErr)
@@ -118,6 +119,7 @@ func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watc
 	if err != nil {
 		return clientGone(err)
 	}
+	c.gather(out)
 	return nil
 }
 
@@ -132,6 +134,7 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	h := c.x.w.Header()
 	upstreamHeaders(h, resp.Header)
 	c.a.callHeaders(h, &c.call, &c.values)
+	c.cacheKey(h)
 	c.call.FirstByte = time.Now()
 	timings(h, &c.call, &c.values, c.call.FirstByte)
 	h["Content-Type"] = eventType

@@ -174,6 +174,9 @@ type Call struct {
 	UpstreamTime time.Duration
 	// Usage is what the answer reported.
 	Usage Usage
+	// Cached says that the answer had been given before: nothing was called, and
+	// Usage is what it used then.
+	Cached bool
 	// Err is why the call failed; nil on success.
 	Err *Error
 }

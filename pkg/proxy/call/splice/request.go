@@ -231,6 +231,15 @@ func keyIs(raw []byte, escaped bool, name string) bool {
 // Body returns the scanned body.
 func (r *Request) Body() []byte { return r.body }
 
+// Each calls visit for every top-level member, in the order of the body, with
+// its name and value as they are written.
+func (r *Request) Each(visit func(m Member, name, value []byte)) {
+	for i := range r.entries {
+		e := &r.entries[i]
+		visit(e.member, r.body[e.name:e.nameEnd], r.body[e.value:e.end])
+	}
+}
+
 // Has reports whether the member is present, null included.
 func (r *Request) Has(m Member) bool { return r.at[m] != 0 }
 

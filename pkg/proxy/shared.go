@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/internal/redisconn"
+	"github.com/llmgw/llmgw/pkg/proxy/cache"
+)
+
+// shared is what instances of the gateway share, and the connections to it. A
+// Redis that is not there when the gateway starts is no reason not to start.
+type shared struct {
+	log    *slog.Logger
+	guards map[*redisconn.Params]*redisconn.Guard
+	cache  *cache.Cache
+	ctx    context.Context
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+// openShared opens what a configuration asks for.
+func openShared(c *Config) *shared {
+	s := &shared{log: c.Log, guards: map[*redisconn.Params]*redisconn.Guard{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if c.Cache != nil {
+		o := c.Cache.Options
+		o.Log = c.Log
+		ready := true
+		if c.Cache.Redis != nil {
+			o.Redis = s.guard(c.Cache.Redis, c.Breaker)
+			ready = o.Redis != nil
+			if d := c.Cache.Redis.SocketTimeout; d > 0 && d < cache.DefaultPatience {
+				o.Patience = d
+			}
+		}
+		if ready {
+			s.cache = cache.New(o)
+		}
+	}
+	return s
+}
+
+// guard opens a Redis once for all who use it; nil, and said, when its
+// certificates cannot be read.
+func (s *shared) guard(p *redisconn.Params, o redisconn.GuardOptions) *redisconn.Guard {
+	if g, ok := s.guards[p]; ok {
+		return g
+	}
+	name := p.String()
+	o.Report = func(err error) {
+		if err == nil {
+			s.log.Info("Redis answers again: " + name)
+			return
+		}
+		s.log.Warn("Redis is left alone for a while, requests go on without it: " + name + ": " + redact.Text(err.Error()))
+	}
+	client, err := redisconn.Open(p)
+	if err != nil {
+		s.log.Error("Redis is not used: " + err.Error())
+		s.guards[p] = nil
+		return nil
+	}
+	g := redisconn.NewGuard(client, o)
+	s.guards[p] = g
+	s.wait.Go(func() { s.checkVersion(g, name) })
+	return g
+}
+
+// checkVersion warns of servers that are too old.
+func (s *shared) checkVersion(g *redisconn.Guard, name string) {
+	text, major, err := g.Version(s.ctx, 5*time.Second)
+	switch {
+	case s.ctx.Err() != nil:
+	case err != nil:
+		s.log.Warn(fmt.Sprintf("Redis does not answer at the start, requests go on without it: %s: %s", name, redact.Text(err.Error())))
+	case major < redisconn.MinimumVersion:
+		s.log.Warn(fmt.Sprintf("Redis %s is older than %d.0, which LiteLLM and llmgw ask for: %s", text, redisconn.MinimumVersion, name))
+	}
+}
+
+func (s *shared) close() {
+	s.cancel()
+	s.wait.Wait()
+	if s.cache != nil {
+		s.cache.Close()
+	}
+	for _, g := range s.guards {
+		if g != nil {
+			_ = g.Client().Close()
+		}
+	}
+}
