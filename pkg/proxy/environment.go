@@ -45,6 +45,9 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 		c.Router.Jitter = &jitter
 	}
 	c.Breaker = breaker(getenv)
+	if c.Redis != nil {
+		c.Redis.Interval = seconds("DEFAULT_COOLDOWN_REDIS_READ_INTERVAL_SECONDS")
+	}
 	c.Router.FailureShare = number("DEFAULT_FAILURE_THRESHOLD_PERCENT")
 	c.Router.FailureMinimum = int(number("DEFAULT_FAILURE_THRESHOLD_MINIMUM_REQUESTS"))
 	c.Router.SingleFailureVolume = int(number("SINGLE_DEPLOYMENT_TRAFFIC_FAILURE_THRESHOLD"))

@@ -25,6 +25,8 @@ type RedisConfig struct {
 	Params *redisconn.Params
 	// Namespace is put before keys, as LiteLLM's cache class does.
 	Namespace string
+	// Interval is how often others are asked; 0 means a second.
+	Interval time.Duration
 }
 
 // cache reads litellm_settings.cache and cache_params, and which Redis the
@@ -130,7 +132,7 @@ func (l *loader) routerRedis() {
 	params, findings := redisconn.FromRouter(l.tree.Section("router_settings"), l.env)
 	l.redisFindings(findings, "the router keeps its state to itself")
 	if params.Mode != redisconn.None {
-		l.c.Redis = &RedisConfig{Params: params}
+		l.c.Redis = &RedisConfig{Params: params, Namespace: l.text(l.tree.Get("router_settings.cache_kwargs.namespace"))}
 	}
 }
 

@@ -208,6 +208,7 @@ func (l *loader) allowedFails(n *config.Node) map[call.Class]int {
 // routing reads what the router wants to know of a deployment.
 func (l *loader) routing(d *call.Deployment, m config.Model) {
 	p, info := m.Params, m.Info
+	d.Configured, _ = p.Get("model").Scalar()
 	limit := func(name string) float64 {
 		if f := l.number(first(p.Get(name), info.Get(name)), 0, math.MaxFloat64); f != nil {
 			return *f

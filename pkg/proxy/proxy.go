@@ -78,10 +78,14 @@ func New(c Config) (*Proxy, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	state := openShared(&c)
+	state.hooks(&c)
 	router, err := route.New(c.Deployments, c.Router)
 	if err != nil {
+		state.close()
 		return nil, err
 	}
+	state.share(&c, router)
 	for _, d := range c.Deployments {
 		if d.Answer == nil {
 			d.Answer = api.DeploymentHeaders(d)
@@ -102,7 +106,7 @@ func New(c Config) (*Proxy, error) {
 	o.Classify = provider.Classifier{}
 	o.Record = p.queue
 	o.Log = c.Log
-	p.shared = openShared(&c)
+	p.shared = state
 	if k := p.shared.cache; k != nil {
 		o.Cache, o.CacheAdmin = k, k
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/pkg/proxy/cache"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/coord"
+	"github.com/llmgw/llmgw/pkg/proxy/route"
 )
 
 // shared is what instances of the gateway share, and the connections to it. A
@@ -18,6 +21,7 @@ type shared struct {
 	log    *slog.Logger
 	guards map[*redisconn.Params]*redisconn.Guard
 	cache  *cache.Cache
+	coord  *coord.Coord
 	ctx    context.Context
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
@@ -43,6 +47,31 @@ func openShared(c *Config) *shared {
 		}
 	}
 	return s
+}
+
+// hooks makes a router tell what others shall know.
+func (s *shared) hooks(c *Config) {
+	if c.Redis == nil || s.guard(c.Redis.Params, c.Breaker) == nil {
+		return
+	}
+	c.Router.CountUsage = true
+	c.Router.OnCooldown = func(d call.Cooldown) { s.coord.Cooled(d) }
+	c.Router.OnFailure = func(f call.Failure) { s.coord.Failed(f) }
+}
+
+// share begins to share the state of a router that was made with hooks.
+func (s *shared) share(c *Config, router *route.Router) {
+	if c.Redis == nil {
+		return
+	}
+	g := s.guard(c.Redis.Params, c.Breaker)
+	if g == nil {
+		return
+	}
+	_, v2 := c.Router.Strategy.(route.UsageV2)
+	s.coord = coord.New(coord.Options{
+		Redis: g, Router: router, Namespace: c.Redis.Namespace, Interval: c.Redis.Interval, Usage: true, UsageV2: v2, Log: c.Log,
+	})
 }
 
 // guard opens a Redis once for all who use it; nil, and said, when its
@@ -86,6 +115,9 @@ func (s *shared) checkVersion(g *redisconn.Guard, name string) {
 func (s *shared) close() {
 	s.cancel()
 	s.wait.Wait()
+	if s.coord != nil {
+		s.coord.Close()
+	}
 	if s.cache != nil {
 		s.cache.Close()
 	}

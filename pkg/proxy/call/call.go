@@ -63,6 +63,8 @@ type Deployment struct {
 	Provider string
 	// Model is the provider model: what is sent upstream.
 	Model string
+	// Configured is litellm_params.model as it is written: provider and model.
+	Configured string
 	// APIBase is the base URL without a trailing slash and without credentials.
 	APIBase string
 	// APIKey is the provider key; zero sends no Authorization header.

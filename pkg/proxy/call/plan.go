@@ -59,6 +59,18 @@ type Cooldown struct {
 	For time.Duration
 }
 
+// Failure is a failure that is counted against a number of allowed ones.
+type Failure struct {
+	// ID is the deployment's, Counter what is counted apart from the rest; empty
+	// for the common counter.
+	ID, Counter string
+	// Allowed is how many there may be within Window.
+	Allowed int
+	Window  time.Duration
+	// Cooldown is what follows when there are more.
+	Cooldown Cooldown
+}
+
 // DeploymentUsage is what a deployment has served in one minute of the clock.
 type DeploymentUsage struct {
 	// Minute is the number of minutes since the epoch.

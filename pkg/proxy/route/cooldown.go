@@ -44,12 +44,22 @@ func (s *snapshot) failed(n *Node, err *call.Error, callersLimit bool) {
 		return
 	}
 	d := s.cooldownTime(n.Deployment, err)
-	if d <= 0 || !s.cools(n, n.group, err, now, d) {
+	if d <= 0 {
+		return
+	}
+	cools, counted := s.cools(n, n.group, err, now)
+	if !cools && (counted == nil || s.o.OnFailure == nil) {
+		return
+	}
+	cooldown := call.Cooldown{ID: n.ID, Status: statusOf(err), Reason: err.Message, At: time.Now(), For: d}
+	if !cools {
+		counted.Cooldown = cooldown
+		s.o.OnFailure(*counted)
 		return
 	}
 	n.cool(now + int64(d))
 	if s.o.OnCooldown != nil {
-		s.o.OnCooldown(call.Cooldown{ID: n.ID, Status: statusOf(err), Reason: err.Message, At: time.Now(), For: d})
+		s.o.OnCooldown(cooldown)
 	}
 }
 
@@ -102,15 +112,20 @@ func coolable(err *call.Error, status int) bool {
 	return status < 400 || status >= 500
 }
 
-func (s *snapshot) cools(n *Node, g *group, err *call.Error, now int64, cooldown time.Duration) bool {
+// cools decides about a failure. Where failures are counted against a number,
+// it also says so: others may have seen some too.
+func (s *snapshot) cools(n *Node, g *group, err *call.Error, now int64) (bool, *call.Failure) {
 	if s.o.DisableCooldowns {
-		return false
+		return false, nil
 	}
 	status := statusOf(err)
 	several := len(g.nodes) > 1
 	own, explicit := allowed(n.AllowedFailsFor, err.Class)
 	if !coolable(err, status) && !explicit {
-		return false
+		return false, nil
+	}
+	count := func(class call.Class, name string, window time.Duration, most int) (bool, *call.Failure) {
+		return n.state.count(class, now, window) > int64(most), &call.Failure{ID: n.ID, Counter: name, Allowed: most, Window: window}
 	}
 	// The deployment's own rule is above the router's.
 	if n.AllowedFails != nil || n.AllowedFailsFor != nil {
@@ -120,32 +135,31 @@ func (s *snapshot) cools(n *Node, g *group, err *call.Error, now int64, cooldown
 		}
 		switch {
 		case explicit:
-			return n.state.count(err.Class, now, window) > int64(own)
+			return count(err.Class, err.Class.String(), window, own)
+		case n.AllowedFails != nil && !several:
+			return false, nil
 		case n.AllowedFails != nil:
-			return several && n.state.count(generic, now, window) > int64(*n.AllowedFails)
+			return count(generic, "generic", window, *n.AllowedFails)
 		}
-		return n.state.count(generic, now, window) > int64(s.allowedFails(err.Class))
+		return count(generic, "", window, s.allowedFails(err.Class))
+	}
+	_, named := allowed(s.o.AllowedFailsPolicy, err.Class)
+	if status == http.StatusPaymentRequired && !several && !named {
+		return false, nil
 	}
 	if s.o.AllowedFailsPolicy != nil || s.o.AllowedFails != nil && *s.o.AllowedFails != s.globalAllowedFails() {
-		if status == http.StatusPaymentRequired && !several {
-			if _, named := allowed(s.o.AllowedFailsPolicy, err.Class); !named {
-				return false
-			}
-		}
-		return n.state.count(generic, now, s.o.CooldownTime) > int64(s.allowedFails(err.Class))
+		return count(generic, "", s.o.CooldownTime, s.allowedFails(err.Class))
 	}
 	fail, ok := n.state.fail.Load(), n.state.ok.Load()
 	switch {
-	case status == http.StatusPaymentRequired && !several:
-		return false
 	case status == http.StatusTooManyRequests && several:
-		return true
+		return true, nil
 	case ok == 0 && fail >= int64(s.o.SingleFailureVolume):
-		return true
+		return true, nil
 	case several && fail+ok >= int64(s.o.FailureMinimum) && float64(fail) > s.o.FailureShare*float64(fail+ok):
-		return true
+		return true, nil
 	}
-	return !retryableStatus(status)
+	return !retryableStatus(status), nil
 }
 
 // allowedFails is the router's number for a class.

@@ -62,6 +62,12 @@ type Options struct {
 	FailureMinimum, SingleFailureVolume int
 	// OnCooldown is told of every cooldown that begins here; it must not block.
 	OnCooldown func(call.Cooldown)
+	// OnFailure is told of every failure that is counted against allowed ones and
+	// has not led to a cooldown here; it must not block.
+	OnFailure func(call.Failure)
+	// CountUsage counts requests and tokens of deployments with limits also where
+	// no strategy asks for them.
+	CountUsage bool
 	// RetryPolicy and GroupRetryPolicy replace the budget by error class.
 	RetryPolicy      *RetryPolicy
 	GroupRetryPolicy map[string]*RetryPolicy

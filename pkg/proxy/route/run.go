@@ -82,6 +82,9 @@ func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
 		err := r.a.Attempt(ctx, n.Deployment, limits)
 		if err == nil {
 			r.s.succeeded(n)
+			if r.s.o.CountUsage && (n.RPM > 0 || n.TPM > 0) {
+				n.state.use.add(utcMinute(r.s.o.wall()), 1, r.c.Usage.TotalTokens)
+			}
 			return nil
 		}
 		r.s.failed(n, err, callers)
@@ -102,6 +105,9 @@ func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
 // measure keeps what strategies want to know of an attempt.
 func (s *snapshot) measure(c *call.Call, stream bool, n *Node, begin int64, err *call.Error) {
 	if !s.counts {
+		if s.o.CountUsage && err == nil && (n.RPM > 0 || n.TPM > 0) {
+			n.state.use.add(utcMinute(s.o.wall()), 1, c.Usage.TotalTokens)
+		}
 		return
 	}
 	if tokens := c.Usage.TotalTokens; err == nil && tokens > 0 {

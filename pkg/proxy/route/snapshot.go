@@ -149,12 +149,18 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		}
 		g.nodes = append(g.nodes, n)
 		s.ids[d.ID] = &group{name: d.Group, nodes: []*Node{n}, byID: true}
-		m := s.byModel[d.Model]
-		if m == nil {
-			m = &group{name: d.Model}
-			s.byModel[d.Model] = m
+		names := []string{d.Model}
+		if d.Configured != "" && d.Configured != d.Model {
+			names = append(names, d.Configured)
 		}
-		m.nodes = append(m.nodes, n)
+		for _, name := range names {
+			m := s.byModel[name]
+			if m == nil {
+				m = &group{name: name}
+				s.byModel[name] = m
+			}
+			m.nodes = append(m.nodes, n)
+		}
 	}
 	for _, set := range []map[string]*group{s.groups, s.ids, s.byModel} {
 		for _, g := range set {

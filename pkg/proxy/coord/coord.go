@@ -1,0 +1,475 @@
+// Package coord shares the router's state between instances through Redis, in
+// LiteLLM's keys and encodings, so that both may run beside each other: which
+// deployments are left out, how often they have failed, and what they have
+// served this minute.
+//
+// Nothing of it lies on the way of a request. What happens here is told to a
+// bounded queue, what happens elsewhere is read once a second. Without Redis, or
+// when it does not answer, every instance goes on with what it knows itself.
+package coord
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
+	"github.com/llmgw/llmgw/internal/redisconn"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+const (
+	// DefaultInterval is DEFAULT_COOLDOWN_REDIS_READ_INTERVAL_SECONDS.
+	DefaultInterval = time.Second
+	// bound is the deadline of one exchange with Redis, which no request waits
+	// for.
+	bound = 2 * time.Second
+	// waiting bounds the events that wait to be told.
+	waiting = 1024
+	// batch is how many keys one command or pipeline takes.
+	batch = 500
+	// usageTTL is how long a minute's counts are kept, as in LiteLLM.
+	usageTTL = time.Minute
+	// reasonLength is how much of an error's text others get to see.
+	reasonLength = 50
+)
+
+// Router is what is shared. It is implemented by route.Router.
+type Router interface {
+	Deployments() []*call.Deployment
+	// Cool leaves a deployment out for a time.
+	Cool(id string, d time.Duration)
+	// Usage calls visit with what this instance has sent this minute.
+	Usage(visit func(d *call.Deployment, u call.DeploymentUsage))
+	// Others says what other instances have sent.
+	Others(id string, u call.DeploymentUsage)
+}
+
+// Options configure a Coord.
+type Options struct {
+	Redis  *redisconn.Guard
+	Router Router
+	// Namespace is put before keys, as LiteLLM's cache class does.
+	Namespace string
+	// Interval is how often others are asked; 0 means a second.
+	Interval time.Duration
+	// Usage shares the requests and tokens of each minute. UsageV2 does so under
+	// the keys of usage-based-routing-v2 too, and asks for those of others.
+	Usage, UsageV2 bool
+	Log            *slog.Logger
+}
+
+// Coord shares a router's state. The zero value of its methods' effects is
+// nothing: a Coord that cannot reach Redis changes nothing.
+type Coord struct {
+	o       Options
+	events  chan event
+	refused atomic.Int64
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+	sent    map[string]sent // by deployment, of the goroutine that runs
+}
+
+// event is something that others shall know: a cooldown, or a failure that is
+// counted together.
+type event struct {
+	cooldown call.Cooldown
+	fail     *call.Failure
+}
+
+// sent is what of a minute's use has been told.
+type sent struct {
+	minute           int64
+	requests, tokens int64
+}
+
+// New starts sharing; Close it.
+func New(o Options) *Coord {
+	if o.Interval <= 0 {
+		o.Interval = DefaultInterval
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Coord{o: o, events: make(chan event, waiting), stop: cancel, sent: map[string]sent{}}
+	c.done.Go(func() { c.run(ctx) })
+	return c
+}
+
+// Close tells what waits and stops.
+func (c *Coord) Close() {
+	c.stop()
+	c.done.Wait()
+}
+
+// Cooled tells others that a deployment is left out. It does not block.
+func (c *Coord) Cooled(d call.Cooldown) { c.tell(event{cooldown: d}) }
+
+// Failed counts a failure together with those of others, and leaves the
+// deployment out when there are too many. It does not block.
+func (c *Coord) Failed(f call.Failure) { c.tell(event{fail: &f}) }
+
+func (c *Coord) tell(e event) {
+	select {
+	case c.events <- e:
+	default:
+		c.refused.Add(1)
+	}
+}
+
+// Refused is how many events found no room.
+func (c *Coord) Refused() int64 { return c.refused.Load() }
+
+func (c *Coord) run(ctx context.Context) {
+	ticker := time.NewTicker(c.o.Interval)
+	defer ticker.Stop()
+	c.read(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			c.last()
+			return
+		case e := <-c.events:
+			c.handle(context.WithoutCancel(ctx), e) // a close must not lose it
+		case <-ticker.C:
+			c.read(ctx)
+			c.usage(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+// last tells what waits when the gateway ends.
+func (c *Coord) last() {
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	for {
+		select {
+		case e := <-c.events:
+			c.handle(ctx, e)
+		default:
+			c.usage(ctx)
+			return
+		}
+	}
+}
+
+func (c *Coord) key(name string) string {
+	if c.o.Namespace == "" {
+		return name
+	}
+	return c.o.Namespace + ":" + name
+}
+
+// cooldownValue is LiteLLM's, member by member.
+type cooldownValue struct {
+	Exception string  `json:"exception_received"`
+	Status    string  `json:"status_code"`
+	Timestamp float64 `json:"timestamp"`
+	Cooldown  float64 `json:"cooldown_time"`
+}
+
+func cooldownKey(id string) string { return "deployment:" + id + ":cooldown" }
+
+func (c *Coord) handle(ctx context.Context, e event) {
+	if e.fail != nil {
+		c.fail(ctx, e.fail)
+		return
+	}
+	d := e.cooldown
+	value, _ := json.Marshal(cooldownValue{
+		Exception: head(d.Reason), Status: strconv.Itoa(d.Status),
+		Timestamp: float64(d.At.UnixMicro()) / 1e6, Cooldown: d.For.Seconds(),
+	})
+	left := d.For - time.Since(d.At)
+	if left < time.Millisecond {
+		return
+	}
+	_ = c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
+		return r.Set(ctx, c.key(cooldownKey(d.ID)), value, left).Err()
+	})
+}
+
+// head is the beginning of a text.
+func head(s string) string {
+	n := 0
+	for i := range s {
+		if n++; n > reasonLength {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// fail counts under LiteLLM's key and judges the sum.
+func (c *Coord) fail(ctx context.Context, f *call.Failure) {
+	key := "deployment:" + f.ID + ":allowed_fails"
+	if f.Counter != "" {
+		key += ":" + f.Counter
+	}
+	var n *redis.IntCmd
+	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
+		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
+			n = p.Incr(ctx, c.key(key))
+			p.ExpireNX(ctx, c.key(key), max(f.Window, time.Second))
+			return nil
+		})
+		return err
+	})
+	if err == nil && n.Val() > int64(f.Allowed) {
+		c.o.Router.Cool(f.ID, f.Cooldown.For)
+		c.handle(ctx, event{cooldown: f.Cooldown})
+	}
+}
+
+// read asks which deployments others have left out.
+func (c *Coord) read(ctx context.Context) {
+	deployments := c.o.Router.Deployments()
+	for len(deployments) > 0 {
+		some := deployments[:min(batch, len(deployments))]
+		deployments = deployments[len(some):]
+		keys := make([]string, len(some))
+		for i, d := range some {
+			keys[i] = c.key(cooldownKey(d.ID))
+		}
+		values, err := c.get(ctx, keys)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		for i, v := range values {
+			if v == "" {
+				continue
+			}
+			if left := remaining(v, now); left > 0 {
+				c.o.Router.Cool(some[i].ID, left)
+			}
+		}
+	}
+}
+
+// get reads keys; those that are not there are empty.
+func (c *Coord) get(ctx context.Context, keys []string) ([]string, error) {
+	values := make([]string, len(keys))
+	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
+		if _, cluster := r.(*redis.ClusterClient); !cluster {
+			list, err := r.MGet(ctx, keys...).Result()
+			for i, v := range list {
+				values[i], _ = v.(string)
+			}
+			return err
+		}
+		// The keys of one command must lie on one node.
+		commands, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, k := range keys {
+				p.Get(ctx, k)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		for i, cmd := range commands {
+			if got, ok := cmd.(*redis.StringCmd); ok {
+				values[i], _ = got.Result()
+			}
+		}
+		return nil
+	})
+	return values, err
+}
+
+// remaining is how long a cooldown that somebody has written still lasts. It is
+// never longer than the cooldown itself, whatever the writer's clock says.
+func remaining(text string, now time.Time) time.Duration {
+	m := readDict(text)
+	at, ok1 := number(m["timestamp"])
+	length, ok2 := number(m["cooldown_time"])
+	if !ok1 || !ok2 || length <= 0 || length > maxCooldown || math.Abs(at) > 1e12 {
+		return 0
+	}
+	left := at + length - float64(now.UnixMicro())/1e6
+	return time.Duration(min(left, length) * float64(time.Second))
+}
+
+// readDict reads what LiteLLM stores: JSON where it writes asynchronously,
+// Python's own notation where it does not. Anything else is empty.
+func readDict(text string) map[string]any {
+	var m map[string]any
+	if json.Unmarshal([]byte(text), &m) == nil {
+		return m
+	}
+	value, err := pyfmt.Read(text)
+	if err != nil {
+		return nil
+	}
+	d, ok := value.(pyfmt.Dict)
+	if !ok {
+		return nil
+	}
+	m = map[string]any{}
+	for _, item := range d {
+		if name, ok := item.Key.(string); ok {
+			m[name] = item.Value
+		}
+	}
+	return m
+}
+
+// maxCooldown is the longest cooldown that is believed, a year in seconds.
+const maxCooldown = 365 * 24 * 3600
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, !math.IsNaN(v)
+	case int:
+		return float64(v), true
+	case int64:
+		return float64(v), true
+	case string:
+		f, err := strconv.ParseFloat(v, 64)
+		return f, err == nil && !math.IsNaN(f)
+	}
+	return 0, false
+}
+
+// usage tells what deployments with limits have served since the last time, and
+// learns the sums. Nothing is told twice: what may have arrived counts as told.
+func (c *Coord) usage(ctx context.Context) {
+	if !c.o.Usage && !c.o.UsageV2 {
+		return
+	}
+	told := map[string]bool{}
+	c.o.Router.Usage(func(d *call.Deployment, u call.DeploymentUsage) {
+		if d.RPM <= 0 && d.TPM <= 0 && !c.o.UsageV2 {
+			return
+		}
+		before := c.sent[d.ID]
+		if before.minute != u.Minute {
+			before = sent{minute: u.Minute}
+		}
+		requests, tokens := u.Requests-before.requests, u.Tokens-before.tokens
+		if requests <= 0 && tokens <= 0 {
+			return
+		}
+		told[d.ID] = true
+		c.sent[d.ID] = sent{u.Minute, u.Requests, u.Tokens}
+		sums, err := c.add(ctx, d, u.Minute, max(requests, 0), max(tokens, 0))
+		switch {
+		case neverSent(err):
+			c.sent[d.ID] = before
+		case err == nil && c.o.UsageV2:
+			c.o.Router.Others(d.ID, call.DeploymentUsage{Minute: u.Minute, Requests: sums[0] - u.Requests, Tokens: sums[1] - u.Tokens})
+		}
+	})
+	if c.o.UsageV2 {
+		c.others(ctx, told)
+	}
+	minute := time.Now().Unix() / 60
+	for id, s := range c.sent {
+		if s.minute < minute {
+			delete(c.sent, id)
+		}
+	}
+}
+
+// neverSent reports whether a command cannot have reached the server.
+func neverSent(err error) bool {
+	var dial *net.OpError
+	return errors.Is(err, redisconn.ErrOpen) || errors.As(err, &dial) && dial.Op == "dial"
+}
+
+// minuteText is the minute of the clock in UTC, as keys name it.
+func minuteText(minute int64) string { return time.Unix(minute*60, 0).UTC().Format("15-04") }
+
+// usageKeys are the keys of a deployment's requests and tokens.
+func (c *Coord) usageKeys(prefix string, d *call.Deployment, minute int64) (requests, tokens string) {
+	name := d.Configured
+	if name == "" {
+		name = d.Model
+	}
+	base := prefix + d.ID + ":" + name
+	return c.key(base + ":rpm:" + minuteText(minute)), c.key(base + ":tpm:" + minuteText(minute))
+}
+
+// add increments a deployment's counts and returns the sums of the strategy's.
+func (c *Coord) add(ctx context.Context, d *call.Deployment, minute, requests, tokens int64) (sums [2]int64, err error) {
+	prefixes := []string{"global_router:"}
+	if c.o.UsageV2 {
+		prefixes = append(prefixes, "")
+	}
+	var last [2]*redis.FloatCmd
+	err = c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
+		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, prefix := range prefixes {
+				rpm, tpm := c.usageKeys(prefix, d, minute)
+				for i, one := range []struct {
+					key string
+					n   int64
+				}{{rpm, requests}, {tpm, tokens}} {
+					last[i] = p.IncrByFloat(ctx, one.key, float64(one.n))
+					p.ExpireNX(ctx, one.key, usageTTL)
+				}
+			}
+			return nil
+		})
+		return err
+	})
+	if err == nil {
+		sums = [2]int64{int64(last[0].Val()), int64(last[1].Val())}
+	}
+	return sums, err
+}
+
+// others asks for the counts of deployments that this instance has nothing new
+// to say of.
+func (c *Coord) others(ctx context.Context, told map[string]bool) {
+	minute := time.Now().Unix() / 60
+	var list []*call.Deployment
+	var keys []string
+	flush := func() {
+		values, err := c.get(ctx, keys)
+		if err == nil {
+			for i, d := range list {
+				own := c.sent[d.ID]
+				if own.minute != minute {
+					own = sent{}
+				}
+				sum := func(text string) int64 {
+					f, err := strconv.ParseFloat(text, 64)
+					if err != nil || f < 0 || f > 1e15 {
+						return 0
+					}
+					return int64(f)
+				}
+				c.o.Router.Others(d.ID, call.DeploymentUsage{
+					Minute: minute, Requests: sum(values[2*i]) - own.requests, Tokens: sum(values[2*i+1]) - own.tokens,
+				})
+			}
+		}
+		list, keys = list[:0], keys[:0]
+	}
+	for _, d := range c.o.Router.Deployments() {
+		if told[d.ID] {
+			continue
+		}
+		rpm, tpm := c.usageKeys("", d, minute)
+		list, keys = append(list, d), append(keys, rpm, tpm)
+		if len(keys) >= batch {
+			flush()
+		}
+	}
+	if len(keys) > 0 {
+		flush()
+	}
+}
