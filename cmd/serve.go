@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,6 +118,9 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 		return usagef("%w", err)
 	}
 	g.announce(a, s)
+	// A moment later, so that the start itself is not slower for it.
+	settle := time.AfterFunc(100*time.Millisecond, proxy.SettleMemory)
+	defer settle.Stop()
 	return g.run(ctx)
 }
 

@@ -3,14 +3,23 @@ package proxy
 import (
 	"os"
 	"path"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
 
-// gcPercent suits a process whose live heap is small beside its traffic: less
-// than half the collections of Go's default for a few megabytes.
-const gcPercent = 400
+// The garbage collector of a gateway. An idle one has a few megabytes alive,
+// beside which traffic makes much garbage: Go's default of collecting when the
+// heap has doubled would collect all the time. One that holds a thousand
+// streams has tens of megabytes alive and makes little. So the heap may grow to
+// a size, and above it by a share.
+const (
+	gcHeap       = 32 << 20 // bytes, live and garbage, of a small heap
+	gcMaxPercent = 400
+	gcMinPercent = 20
+)
 
 // memoryShare of the container's limit is given to Go's heap: the rest is for
 // stacks, buffers of the kernel and fragmentation.
@@ -20,13 +29,44 @@ const memoryShare = 0.9
 // set by GOGC or GOMEMLIMIT stays.
 func TuneRuntime(getenv func(string) string) {
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		tuneCollector()
 	}
 	if getenv("GOMEMLIMIT") == "" {
 		if limit, ok := memoryLimit(os.ReadFile); ok {
 			debug.SetMemoryLimit(int64(float64(limit) * memoryShare))
 		}
 	}
+}
+
+// tuneCollector sets the percentage now and after every collection.
+func tuneCollector() {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	current := 0
+	var after func(*collection)
+	after = func(*collection) {
+		metrics.Read(live)
+		if p := gcPercent(live[0].Value.Uint64()); p != current {
+			current = p
+			debug.SetGCPercent(p)
+		}
+		// The next collection finds this unreachable, and calls again.
+		runtime.SetFinalizer(&collection{}, after)
+	}
+	after(nil)
+}
+
+// collection is garbage from the start. It holds a pointer, so that it has its
+// own place in memory and does not live on with a neighbour.
+type collection struct{ _ *byte }
+
+// gcPercent is the garbage to allow beside a live heap, in percent of it.
+func gcPercent(live uint64) int {
+	p := uint64(0)
+	if live < gcHeap {
+		p = (gcHeap - live) * 100 / max(live, 1)
+	}
+	p = min(max(p, gcMinPercent), gcMaxPercent)
+	return int(p / 5 * 5) // a change costs a moment's stop
 }
 
 // memoryLimit reads the limit of the process's control group, of either

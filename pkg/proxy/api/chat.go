@@ -43,7 +43,9 @@ type chat struct {
 // allocation.
 type buffer struct{ b []byte }
 
-var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 4<<10)} }}
+// buffers start small: a thousand streams that begin at once take two of them
+// each, and most requests are short.
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 1<<10)} }}
 
 func takeBuffer() *buffer { return buffers.Get().(*buffer) }
 
@@ -92,7 +94,7 @@ func (c *chat) reset() {
 // run serves the request and returns the status for the log.
 func (c *chat) run(x *exchange) int {
 	c.x = x
-	c.call = call.Call{Caller: x.caller, Route: x.route.name, Start: time.Now()}
+	c.call.Caller, c.call.Route, c.call.Start = x.caller, x.route.name, time.Now()
 	err := c.prepare()
 	hit := false
 	if err == nil {

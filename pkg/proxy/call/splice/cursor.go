@@ -10,7 +10,41 @@ import (
 const MaxDepth = 10_000
 
 // nest remembers for each open container whether it is an object.
-type nest [(MaxDepth + 63) / 64]uint64
+// Few bodies need more than the first word; the rest is kept for them, since a
+// stream holds on to its own as long as it lasts.
+type nest struct {
+	low  uint64
+	more []uint64 // from level 64 on
+}
+
+func (n *nest) set(depth int, object bool) {
+	word := &n.low
+	if depth >= 64 {
+		word = n.deep(depth)
+	}
+	if object {
+		*word |= 1 << (depth & 63)
+	} else {
+		*word &^= 1 << (depth & 63)
+	}
+}
+
+// deep returns the word of a level from 64 on.
+func (n *nest) deep(depth int) *uint64 {
+	w := depth>>6 - 1
+	for w >= len(n.more) {
+		n.more = append(n.more, 0)
+	}
+	return &n.more[w]
+}
+
+func (n *nest) object(depth int) bool {
+	word := n.low
+	if depth >= 64 {
+		word = n.more[depth>>6-1]
+	}
+	return word>>(depth&63)&1 == 1
+}
 
 // cursor walks JSON text forward. A failure sticks: bad holds the offset of the
 // first byte that cannot be, and every later step reports failure as well.
@@ -168,11 +202,7 @@ value:
 				return
 			}
 			object = b[c.i] == '{'
-			if object {
-				c.nest[c.depth>>6] |= 1 << (c.depth & 63)
-			} else {
-				c.nest[c.depth>>6] &^= 1 << (c.depth & 63)
-			}
+			c.nest.set(c.depth, object)
 			c.depth++
 			c.i++
 			if !c.space() {
@@ -223,8 +253,7 @@ value:
 				if c.depth == base {
 					return
 				}
-				d := c.depth - 1
-				object = c.nest[d>>6]>>(d&63)&1 == 1
+				object = c.nest.object(c.depth - 1)
 			default:
 				c.fail(c.i)
 				return

@@ -93,10 +93,11 @@ func (t *Tap) Reset(o TapOptions) {
 	if o.MaxEvent <= 0 {
 		o.MaxEvent = DefaultMaxEvent
 	}
-	*t = Tap{
-		opts: o, model: t.model[:0], buf: keep(t.buf), out: keep(t.out),
-		held: keep(t.held), joined: keep(t.joined), id: keep(t.id), finish: keep(t.finish),
-	}
+	// Zeroed in place: a literal would first be built on the stack, and 2 KB
+	// there double the stack of every stream.
+	model, buf, out, held, joined, id, finish := t.model[:0], keep(t.buf), keep(t.out), keep(t.held), keep(t.joined), keep(t.id), keep(t.finish)
+	*t = Tap{}
+	t.opts, t.model, t.buf, t.out, t.held, t.joined, t.id, t.finish = o, model, buf, out, held, joined, id, finish
 	if o.Model != "" {
 		t.model = appendQuoted(t.model, o.Model)
 	}
