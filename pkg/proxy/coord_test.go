@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,8 +42,21 @@ router_settings: {redis_host: 127.0.0.1, redis_port: %d, routing_strategy: usage
 			t.Fatal(findings)
 		}
 		c.Redis.Interval = 20 * time.Millisecond
-		_, url := gateway(t, c)
-		urls = append(urls, url)
+		c.Auth.MasterKey = masterKey
+		p, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(p.Handler())
+		t.Cleanup(func() {
+			server.Close()
+			begin := time.Now()
+			p.Close()
+			if d := time.Since(begin); d > 5*time.Second {
+				t.Errorf("closing took %s without Redis", d)
+			}
+		})
+		urls = append(urls, server.URL)
 	}
 	for bad.Load() == 0 {
 		if resp, body := post(t, urls[0]+"/v1/chat/completions", askOnce); resp.StatusCode != 200 {

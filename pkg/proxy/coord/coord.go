@@ -32,7 +32,7 @@ const (
 	DefaultInterval = time.Second
 	// bound is the deadline of one exchange with Redis, which no request waits
 	// for.
-	bound = 2 * time.Second
+	bound = time.Second
 	// waiting bounds the events that wait to be told.
 	waiting = 1024
 	// batch is how many keys one command or pipeline takes.
@@ -150,7 +150,7 @@ func (c *Coord) run(ctx context.Context) {
 
 // last tells what waits when the gateway ends.
 func (c *Coord) last() {
-	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	ctx, cancel := context.WithTimeout(context.Background(), bound/2)
 	defer cancel()
 	for {
 		select {
@@ -350,6 +350,7 @@ func (c *Coord) usage(ctx context.Context) {
 		return
 	}
 	told := map[string]bool{}
+	var news []delta
 	c.o.Router.Usage(func(d *call.Deployment, u call.DeploymentUsage) {
 		if d.RPM <= 0 && d.TPM <= 0 && !c.o.UsageV2 {
 			return
@@ -358,20 +359,18 @@ func (c *Coord) usage(ctx context.Context) {
 		if before.minute != u.Minute {
 			before = sent{minute: u.Minute}
 		}
-		requests, tokens := u.Requests-before.requests, u.Tokens-before.tokens
-		if requests <= 0 && tokens <= 0 {
-			return
-		}
-		told[d.ID] = true
-		c.sent[d.ID] = sent{u.Minute, u.Requests, u.Tokens}
-		sums, err := c.add(ctx, d, u.Minute, max(requests, 0), max(tokens, 0))
-		switch {
-		case neverSent(err):
-			c.sent[d.ID] = before
-		case err == nil && c.o.UsageV2:
-			c.o.Router.Others(d.ID, call.DeploymentUsage{Minute: u.Minute, Requests: sums[0] - u.Requests, Tokens: sums[1] - u.Tokens})
+		n := delta{d: d, own: u, before: before, requests: max(u.Requests-before.requests, 0), tokens: max(u.Tokens-before.tokens, 0)}
+		if n.requests > 0 || n.tokens > 0 {
+			news = append(news, n)
 		}
 	})
+	for len(news) > 0 {
+		some := news[:min(batch/8, len(news))]
+		news = news[len(some):]
+		if !c.add(ctx, some, told) {
+			return // the rest can wait for Redis to be well again
+		}
+	}
 	if c.o.UsageV2 {
 		c.others(ctx, told)
 	}
@@ -402,33 +401,55 @@ func (c *Coord) usageKeys(prefix string, d *call.Deployment, minute int64) (requ
 	return c.key(base + ":rpm:" + minuteText(minute)), c.key(base + ":tpm:" + minuteText(minute))
 }
 
-// add increments a deployment's counts and returns the sums of the strategy's.
-func (c *Coord) add(ctx context.Context, d *call.Deployment, minute, requests, tokens int64) (sums [2]int64, err error) {
+// delta is what of a deployment's use is still to be told.
+type delta struct {
+	d                *call.Deployment
+	own              call.DeploymentUsage
+	before           sent
+	requests, tokens int64
+}
+
+// add increments the counts of some deployments, and notes what others have
+// served. It reports whether Redis took them.
+func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) bool {
 	prefixes := []string{"global_router:"}
 	if c.o.UsageV2 {
 		prefixes = append(prefixes, "")
 	}
-	var last [2]*redis.FloatCmd
-	err = c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
+	for _, n := range news {
+		c.sent[n.d.ID] = sent{n.own.Minute, n.own.Requests, n.own.Tokens}
+	}
+	sums := make([][2]*redis.FloatCmd, len(news))
+	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
 		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for _, prefix := range prefixes {
-				rpm, tpm := c.usageKeys(prefix, d, minute)
-				for i, one := range []struct {
-					key string
-					n   int64
-				}{{rpm, requests}, {tpm, tokens}} {
-					last[i] = p.IncrByFloat(ctx, one.key, float64(one.n))
-					p.ExpireNX(ctx, one.key, usageTTL)
+			for i, n := range news {
+				for _, prefix := range prefixes {
+					rpm, tpm := c.usageKeys(prefix, n.d, n.own.Minute)
+					for j, one := range []struct {
+						key string
+						n   int64
+					}{{rpm, n.requests}, {tpm, n.tokens}} {
+						sums[i][j] = p.IncrByFloat(ctx, one.key, float64(one.n))
+						p.ExpireNX(ctx, one.key, usageTTL)
+					}
 				}
 			}
 			return nil
 		})
 		return err
 	})
-	if err == nil {
-		sums = [2]int64{int64(last[0].Val()), int64(last[1].Val())}
+	for i, n := range news {
+		switch {
+		case neverSent(err):
+			c.sent[n.d.ID] = n.before
+		case err == nil && c.o.UsageV2:
+			told[n.d.ID] = true
+			c.o.Router.Others(n.d.ID, call.DeploymentUsage{
+				Minute: n.own.Minute, Requests: int64(sums[i][0].Val()) - n.own.Requests, Tokens: int64(sums[i][1].Val()) - n.own.Tokens,
+			})
+		}
 	}
-	return sums, err
+	return err == nil
 }
 
 // others asks for the counts of deployments that this instance has nothing new
