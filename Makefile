@@ -46,6 +46,16 @@ deps: ## install what the tests need and is missing, where that is allowed
 long: deps ## soaks, kill sweeps, exhaustive cuts: what is too slow for the gate
 	LLMGW_LONG=1 $(GO) test -race -timeout 90m -run '$(or $(RUN),.)' $(PKG)
 
+.PHONY: prisma
+prisma: deps ## migrate beside real Prisma: installs its engine from npm into the tests' cache, then the peer tests
+	$(GO) run ./internal/testenv/fetch prisma extras
+	$(GO) test -count 1 -run 'BothTools|TheToolsTakeTurns|PrismaSees' -v ./pkg/migrate
+
+.PHONY: chain
+chain: deps ## LiteLLM's real migrations: downloads pinned releases with pip into the tests' cache, then the chain tests
+	$(GO) run ./internal/testenv/fetch extras
+	LLMGW_LONG=1 $(GO) test -count 1 -timeout 30m -run 'Chain|TheReaderOf|TheSchemaTells|ABaselineAndADeploy|ADatabaseOfOurs|TheOwnSetHas|Unasked' -v ./pkg/migrate
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@scripts/fuzz.sh $(or $(FUZZTIME),20s)

@@ -2,13 +2,10 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/pgurl"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/migrate"
@@ -39,7 +37,7 @@ The database is named by the first of: --database-url, LLMGW_MIGRATE_DATABASE_UR
 DIRECT_URL, general_settings.database_url of -c, DATABASE_URL, DATABASE_HOST with
 DATABASE_USER, DATABASE_PASSWORD and DATABASE_NAME.`,
 	})
-	c.AddCommand(newMigrateDeployCommand(a), newMigrateStatusCommand(a))
+	c.AddCommand(newMigrateDeployCommand(a), newMigrateStatusCommand(a), newMigrateResolveCommand(a), newMigrateBaselineCommand(a), newMigrateWaitCommand(a))
 	return c
 }
 
@@ -51,7 +49,11 @@ type migrateFlags struct {
 	connectWait, timeout         time.Duration
 	detailed, prisma, prismaTLS  bool
 	strict                       bool
+	progress                     string
+	version                      string
 	out                          *outputFlags
+
+	defaultTimeout time.Duration
 
 	o migrate.Options
 }
@@ -70,12 +72,37 @@ func (f *migrateFlags) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.detailed, "detailed-exitcode", false, "exit codes 10 pending, 11 failed, 12 diverged, 14 not managed, 15 locked, 16 refused")
 	fs.BoolVar(&f.prisma, "prisma-compat", false, "Prisma's texts, and its exit codes 0 and 1")
 	fs.BoolVar(&f.prismaTLS, "prisma-tls-compat", false, "read sslmode=verify-ca and verify-full as prefer, as Prisma does")
+	fs.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, tui (a live line), plain, none")
 	f.out = outputVar(fs, "text", "json", "jsonl")
+}
+
+// head declares --litellm-version.
+func (f *migrateFlags) head(fs *pflag.FlagSet) {
+	fs.StringVar(&f.version, "litellm-version", "", "go up to the last migration of this `release` of LiteLLM (default the newest of the set)")
+}
+
+// headOf is the last migration of the release that was asked for.
+func (f *migrateFlags) headOf() (string, error) {
+	if f.version == "" {
+		return "", nil
+	}
+	if strings.TrimPrefix(f.version, "v") == litellm.Compat {
+		return litellm.MigrationHead(), nil
+	}
+	return "", usagef("--litellm-version %s: this build knows the migrations of LiteLLM %s only; give the last migration by its name, or the files of that release with --migrations-from", f.version, litellm.Compat)
+}
+
+// waits gives the flags the defaults of a command that waits.
+func (f *migrateFlags) waits(fs *pflag.FlagSet) {
+	f.connectWait, f.defaultTimeout = 10*time.Minute, 10*time.Minute
+	fs.Lookup("connect-wait").DefValue = "10m0s"
+	fs.Lookup("timeout").Usage = "limit for the whole command (default 10m)"
 }
 
 func newMigrateDeployCommand(a *app) *cobra.Command {
 	var f migrateFlags
-	var lockTimeout, ddlLock, statement, grace time.Duration
+	var lock lockFlags
+	var ddlLock, statement, grace time.Duration
 	var retries int
 	c := &cobra.Command{
 		Use:   "deploy",
@@ -99,9 +126,7 @@ cannot be reached or lets nobody in; 130, 143 ended by a signal.`,
 	}
 	fs := c.Flags()
 	f.declare(fs)
-	fs.BoolVar(&f.o.Wait, "wait", false, "wait for another migration to finish")
-	durationVar(fs, &lockTimeout, "lock-timeout", 0, "how long to try for the advisory lock (default 10s; 15m with --wait)")
-	fs.BoolVar(&f.o.NoLock, "no-lock", false, "do without the advisory lock (default $PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK)")
+	lock.declare(fs, &f.o)
 	durationVar(fs, &ddlLock, "ddl-lock-timeout", 5*time.Second, "how long a statement may wait for a table before the file is rolled back and tried again; 0 is no limit")
 	durationVar(fs, &statement, "statement-timeout", 0, "limit for each statement (default none)")
 	fs.IntVar(&retries, "max-retries", 10, "how often to try a file again after a lock timeout or a deadlock")
@@ -109,11 +134,21 @@ cannot be reached or lets nobody in; 130, 143 ended by a signal.`,
 	fs.StringVar(&f.o.To, "to", "", "stop after the migration with this `name`")
 	fs.BoolVar(&f.o.DryRun, "dry-run", false, "say what would be applied, and change nothing")
 	fs.BoolVar(&f.o.RetryFailed, "retry-failed", false, "run a failed migration again if llmgw ran it in one transaction, of which the server kept nothing")
+	fs.BoolVar(&f.o.AutoBaseline, "auto-baseline", false, "give a database without a history the one that its schema shows, as migrate baseline does")
+	f.head(fs)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if head, err := f.headOf(); err != nil {
+			return err
+		} else if head != "" {
+			if f.o.To != "" {
+				return usagef("--to and --litellm-version are given both; drop one")
+			}
+			f.o.To = head
+		}
 		if retries < 0 {
 			return usagef("--max-retries %d is negative", retries)
 		}
-		f.o.LockTimeout = orTiny(lockTimeout, fs.Changed("lock-timeout"))
+		lock.apply(c, &f.o)
 		f.o.DDLLockTimeout = orNegative(ddlLock)
 		f.o.MaxRetries = int(orNegative(time.Duration(retries)))
 		f.o.StatementTimeout = statement
@@ -167,24 +202,25 @@ files or URL; 3 the database cannot be reached or lets nobody in.`,
 }
 
 // prepare turns flags and environment into a provider.
-func (f *migrateFlags) prepare(c *cobra.Command, a *app) (p *migrate.Provider, set *migrate.Set, ctx context.Context, cancel context.CancelFunc, err error) {
+func (f *migrateFlags) prepare(c *cobra.Command, a *app) (p *migrate.Provider, ctx context.Context, cancel context.CancelFunc, err error) {
 	env := config.ProcessEnv(os.Environ())
 	tree, found, err := config.Load(config.Sources{Path: f.config, Env: env, EnvFile: f.envFile, DotEnv: true, Stdin: a.in})
 	if err != nil {
 		for _, fd := range found {
 			if fd.Severity == finding.Error {
-				return nil, nil, nil, nil, usagef("%s: %s", fd.Pos, fd.Message)
+				return nil, nil, nil, usagef("%s: %s", fd.Pos, fd.Message)
 			}
 		}
-		return nil, nil, nil, nil, usagef("%w", err)
+		return nil, nil, nil, usagef("%w", err)
 	}
 	env = tree.Env()
 	target, origin, err := f.database(a, tree, env)
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, nil, nil, err
 	}
-	if set, err = f.migrations(env); err != nil {
-		return nil, nil, nil, nil, err
+	set, auto, err := f.migrations(env)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	if !f.prisma {
 		a.infof("database: %s (from %s)", target, origin)
@@ -193,16 +229,18 @@ func (f *migrateFlags) prepare(c *cobra.Command, a *app) (p *migrate.Provider, s
 		}
 	}
 	o := f.o
-	o.ConnectWait, o.Strict = f.connectWait, f.strict
+	o.ConnectWait, o.Strict, o.Auto = f.connectWait, f.strict, auto
 	// Prisma's truth table: any word but 0 turns the lock off, "false" too.
-	if v := env.Get("PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"); v != "" && v != "0" && c.Name() == "deploy" {
+	if v := env.Get("PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"); v != "" && v != "0" && c.Flags().Lookup("no-lock") != nil {
 		o.NoLock = true
 		a.warnf("PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK is set to %q: two migrations at once are not kept apart", v)
 	}
 	timeout := f.timeout
-	if v := env.Get("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT"); v != "" && !c.Flags().Changed("timeout") {
+	if f.defaultTimeout > 0 && !c.Flags().Changed("timeout") {
+		timeout = f.defaultTimeout
+	} else if v := env.Get("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT"); v != "" && !c.Flags().Changed("timeout") {
 		if timeout, err = parseDuration(v); err != nil {
-			return nil, nil, nil, nil, usagef("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT: %w", err)
+			return nil, nil, nil, usagef("LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT: %w", err)
 		}
 	}
 	ctx, cancel = c.Context(), func() {}
@@ -211,7 +249,7 @@ func (f *migrateFlags) prepare(c *cobra.Command, a *app) (p *migrate.Provider, s
 	}
 	o.CancelledBy = cancelledBy
 	o.OnEvent = f.o.OnEvent
-	return migrate.New(target, set, o), set, ctx, cancel, nil
+	return migrate.New(target, set, o), ctx, cancel, nil
 }
 
 var errMigrateTimeout = errors.New("--timeout")
@@ -296,82 +334,6 @@ func (f *migrateFlags) database(a *app, tree *config.Tree, env *config.Env) (*pg
 	return target, source.Origin, nil
 }
 
-// migrations picks the set: files that are named or lie ready, else our own.
-func (f *migrateFlags) migrations(env *config.Env) (*migrate.Set, error) {
-	switch f.set {
-	case "auto", "litellm", "llmgw":
-	default:
-		return nil, usagef("--set %s: use auto, litellm or llmgw", f.set)
-	}
-	named := ""
-	switch {
-	case f.dir != "" && f.from != "":
-		return nil, usagef("--migrations-dir and --migrations-from are given both; drop one")
-	case f.dir != "":
-		named = "--migrations-dir"
-	case f.from != "":
-		named = "--migrations-from"
-	}
-	if f.set == "llmgw" {
-		if named != "" {
-			return nil, usagef("--set llmgw is embedded and reads no files; drop %s", named)
-		}
-		return migrate.Own(), nil
-	}
-	switch {
-	case f.dir != "":
-		s, err := readMigrations(f.dir)
-		if err != nil {
-			return nil, err
-		}
-		if f.set == "litellm" {
-			s.Name = "litellm"
-		}
-		return s, nil
-	case f.from != "":
-		s, err := migrate.ReadArchive(f.from)
-		if err != nil {
-			return nil, usagef("%w", err)
-		}
-		return s, nil
-	}
-	// LiteLLM keeps its writable copy in a folder of that name; the volume that
-	// its chart mounts there is empty at first.
-	if base := env.Get("LITELLM_MIGRATION_DIR"); base != "" {
-		for _, dir := range []string{base, filepath.Join(base, "migrations")} {
-			if found, _ := filepath.Glob(filepath.Join(dir, "*", "migration.sql")); len(found) > 0 {
-				s, err := readMigrations(dir)
-				if err != nil {
-					return nil, err
-				}
-				s.Name = "litellm"
-				return s, nil
-			}
-		}
-	}
-	if f.set == "litellm" {
-		return nil, usagef("--set litellm needs LiteLLM's migration files, which are not part of llmgw: pip download --no-deps litellm-proxy-extras, then --migrations-from FILE.whl; or --migrations-dir with its migrations folder")
-	}
-	return migrate.Own(), nil
-}
-
-func readMigrations(dir string) (*migrate.Set, error) {
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, usagef("the migrations folder %s does not exist", dir)
-	case err != nil:
-		return nil, usagef("cannot read the migrations folder %s: %s", dir, reason(err))
-	case !info.IsDir():
-		return nil, usagef("--migrations-dir %s is a file; for a package use --migrations-from", dir)
-	}
-	s, err := migrate.ReadDir(os.DirFS(dir), dir)
-	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	return s, nil
-}
-
 // envelope puts the members that every result has in front of the result's own.
 type envelope struct {
 	Event    string `json:"event,omitempty"`
@@ -382,122 +344,56 @@ type envelope struct {
 }
 
 func (f *migrateFlags) deploy(c *cobra.Command, a *app) error {
-	outs, err := f.out.open(a)
-	if err != nil {
-		return err
-	}
-	defer outs.discard()
-	f.o.OnEvent = func(e migrate.Event) {
-		for _, o := range outs.list {
-			if o.format == "jsonl" {
-				_ = json.NewEncoder(o.w).Encode(e)
-			}
-		}
-		if !f.prisma {
-			showEvent(a, e)
-		}
-	}
-	p, _, ctx, cancel, err := f.prepare(c, a)
-	if err != nil {
-		return err
-	}
-	defer cancel()
 	if v := os.Getenv("DISABLE_SCHEMA_UPDATE"); strings.EqualFold(v, "true") && !f.prisma {
 		a.infof("note: DISABLE_SCHEMA_UPDATE is for servers; migrate deploy migrates all the same")
 	}
-	result, err := p.Deploy(ctx)
-	code := f.code(err)
-	report := struct {
-		envelope
-		*migrate.DeployResult
-	}{envelope{Schema: "llmgw.migrate.deploy/1", Command: "deploy", OK: err == nil, ExitCode: code}, result}
-	werr := outs.each(func(w io.Writer, format string) error {
-		switch format {
-		case "json":
-			return writeJSON(w, report)
-		case "jsonl":
-			report.Event = "summary"
-			return json.NewEncoder(w).Encode(report)
+	return f.run(c, a, func(ctx context.Context, p *migrate.Provider) (answer, error) {
+		r, err := p.Deploy(ctx)
+		reached := func(write func(io.Writer, bool) error) func(io.Writer, bool) error {
+			return func(w io.Writer, ok bool) error {
+				if r.Database.ServerVersion == "" {
+					return nil // never got there; the error says it
+				}
+				return write(w, ok)
+			}
 		}
-		switch {
-		case result.Database.ServerVersion == "":
-			return nil // never got there; the error says it
-		case f.prisma:
-			return result.PrismaText(w, err == nil)
-		}
-		return result.Text(w, err == nil)
+		return answer{result: r, text: reached(r.Text), prisma: reached(r.PrismaText)}, err
 	})
-	return f.finish(c, a, outs, code, err, werr)
 }
 
 func (f *migrateFlags) status(c *cobra.Command, a *app, check bool, minHead string) error {
-	outs, err := f.out.open(a)
-	if err != nil {
-		return err
-	}
-	defer outs.discard()
-	f.o.OnEvent = func(e migrate.Event) {
-		if !f.prisma {
-			showEvent(a, e)
+	return f.run(c, a, func(ctx context.Context, p *migrate.Provider) (answer, error) {
+		r, err := p.Status(ctx)
+		if err == nil {
+			if minHead != "" {
+				if !p.Has(minHead) {
+					return answer{silent: true}, usagef("--min-head %s: no such migration in %s", minHead, r.From)
+				}
+				err = asError(r.ErrBelow(minHead, f.strict))
+			} else {
+				err = asError(r.Err(f.strict))
+			}
 		}
-	}
-	p, set, ctx, cancel, err := f.prepare(c, a)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	if minHead != "" {
-		if !set.Has(minHead) {
-			return usagef("--min-head %s: no such migration in %s", minHead, set.From)
+		reached := r.Database.ServerVersion != "" && (err == nil || isVerdict(err))
+		out := answer{result: r, silent: check, said: reached && !check}
+		if !reached {
+			return out, err
 		}
-	}
-	result, err := p.Status(ctx)
-	if err == nil {
-		if minHead != "" {
-			err = asError(result.ErrBelow(minHead, f.strict))
-		} else {
-			err = asError(result.Err(f.strict))
-		}
-	}
-	code := f.code(err)
-	reached := result.Database.ServerVersion != ""
-	quietErr := reached && !check && isVerdict(err)
-	var werr error
-	switch {
-	case check:
-	case f.prisma && reached && (err == nil || isVerdict(err)):
-		werr = outs.each(func(w io.Writer, format string) error {
-			if format == "text" {
-				var perr error
-				code, perr = result.PrismaText(w, a.err)
+		out.text = func(w io.Writer, _ bool) error { return r.Text(w) }
+		if f.prisma && !check {
+			// Prisma's verdict is another one: to it a rolled back migration is fine.
+			exit, perr := r.PrismaText(io.Discard, io.Discard)
+			if perr != nil {
+				return out, perr
+			}
+			out.code = &exit
+			out.prisma = func(w io.Writer, _ bool) error {
+				_, perr := r.PrismaText(w, a.err)
 				return perr
 			}
-			return nil
-		})
-		err = nil
-	}
-	if !check && werr == nil {
-		report := struct {
-			envelope
-			*migrate.StatusResult
-		}{envelope{Schema: "llmgw.migrate.status/1", Command: "status", OK: code == 0, ExitCode: code}, result}
-		werr = outs.each(func(w io.Writer, format string) error {
-			switch {
-			case format == "json":
-				return writeJSON(w, report)
-			case format == "jsonl":
-				report.Event = "summary"
-				return json.NewEncoder(w).Encode(report)
-			case f.prisma || !reached || err != nil && !quietErr:
-				return nil // the error says it
-			}
-			return result.Text(w)
-		})
-	}
-	if quietErr && !f.prisma {
-		err = nil // the table and its last line have said it
-	}
-	return f.finish(c, a, outs, code, err, werr)
+		}
+		return out, err
+	})
 }
 
 // isVerdict tells "the database is not in sync" from "could not find out".
@@ -544,6 +440,9 @@ func (f *migrateFlags) code(err error) int {
 	}
 	e, ok := errors.AsType[*migrate.Error](err)
 	if !ok {
+		if ee, ok := errors.AsType[*exitError](err); ok {
+			return ee.code
+		}
 		return exitBad
 	}
 	if e.Cancelled() {
@@ -587,6 +486,8 @@ func showEvent(a *app, e migrate.Event) {
 	switch e.Event {
 	case migrate.EventConnectRetry:
 		a.infof("waiting for the database: %s", e.Message)
+	case migrate.EventWaiting:
+		a.infof("waiting: %s", redact.Text(e.Message))
 	case migrate.EventLockWait:
 		a.infof("waiting for the advisory lock: %s", redact.Text(e.Message))
 	case migrate.EventMigrationStarted:

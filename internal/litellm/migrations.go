@@ -15,6 +15,9 @@ type Migration struct {
 	Online bool   // builds or drops an index CONCURRENTLY
 	Index  bool   // does nothing but create or drop indexes
 	Empty  bool   // does nothing
+	// Earlier are the checksums that the file has in other releases: LiteLLM has
+	// rewritten files that databases had applied already.
+	Earlier []string
 }
 
 //go:embed data/migrations.tsv
@@ -23,7 +26,7 @@ var migrationsTSV string
 var migrations = sync.OnceValue(func() []Migration {
 	var list []Migration
 	table("migrations.tsv", migrationsTSV, func(r row) {
-		m := Migration{Name: r.str("name"), SHA256: r.str("sha256")}
+		m := Migration{Name: r.str("name"), SHA256: r.str("sha256"), Earlier: r.list("earlier")}
 		for _, mark := range r.list("marks") {
 			switch mark {
 			case "online":

@@ -120,6 +120,10 @@ func (s *session) forget(ctx context.Context, mode Mode) error {
 
 const resetSession = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
 
+// bookLimit bounds what must be done after the end of a context: to give a lock
+// back, to roll back.
+const bookLimit = 5 * time.Second
+
 func (s *session) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,7 +23,9 @@ type DeployResult struct {
 	Failed   *Failure  `json:"failed,omitempty"`
 	Lock     LockInfo  `json:"lock"`
 	Warnings []Warning `json:"warnings"`
-	DryRun   bool      `json:"dry_run,omitempty"`
+	// Baselined were recorded as applied before the rest was run.
+	Baselined []string `json:"baselined,omitempty"`
+	DryRun    bool     `json:"dry_run,omitempty"`
 }
 
 // Applied is one migration that this run applied.
@@ -57,18 +58,14 @@ type LockInfo struct {
 // Deploy applies what is pending. The result is never nil.
 func (p *Provider) Deploy(ctx context.Context) (*DeployResult, error) {
 	r := &DeployResult{
-		Database: Database{Host: p.target.Config.Host, Port: int(p.target.Config.Port), Name: p.target.Config.Database, Schema: p.target.Schema},
+		Database: p.address(),
 		Set:      p.set.Name, From: p.set.From, Found: len(p.set.Migrations),
 		Applied: []Applied{}, Pending: []string{}, Warnings: []Warning{},
 		Lock: LockInfo{Key: LockKey, Disabled: p.o.NoLock}, DryRun: p.o.DryRun,
 	}
 	err := p.deploy(ctx, r)
-	if e, ok := errors.AsType[*Error](err); ok {
-		r.Failed = &Failure{Name: e.Migration, Code: e.Code, Rule: e.Rule, SQLState: e.SQLState, Line: e.Line, Message: e.Message, Hint: e.Hint}
-		if e.Rule == "PRIV001" {
-			r.Failed.Name = ""
-		}
-		p.emit(Event{Event: EventMigrationFailed, Migration: r.Failed.Name, Code: e.Code, SQLState: e.SQLState, Message: e.Message})
+	if r.Failed = failureOf(err); r.Failed != nil {
+		p.emit(Event{Event: EventMigrationFailed, Migration: r.Failed.Name, Code: r.Failed.Code, SQLState: r.Failed.SQLState, Message: r.Failed.Message})
 	}
 	return r, err
 }
@@ -82,32 +79,14 @@ func (p *Provider) deploy(ctx context.Context, r *DeployResult) error {
 			return &Error{kind: kindUsage, Message: fmt.Sprintf("--to %s: no such migration in %s", p.o.To, p.set.From)}
 		}
 	}
-	s, err := p.connect(ctx)
+	s, err := p.writable(ctx)
+	if s != nil {
+		r.Database = s.database()
+	}
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	r.Database = s.database()
-	switch {
-	case s.replica:
-		return &Error{
-			Code: "LM0004", kind: kindUsage,
-			Message: fmt.Sprintf("%s is a read-only replica, and migrations need the primary", p.target),
-			Hint:    "Give the primary's address in DIRECT_URL or --database-url.",
-		}
-	case s.readOnly:
-		return &Error{
-			Code: "LM0004", kind: kindUsage,
-			Message: fmt.Sprintf("%s is read-only for user `%s`: default_transaction_read_only is on", p.target, p.target.Config.User),
-			Hint:    "Turn it off for that user or database, or give another one in DIRECT_URL or --database-url.",
-		}
-	}
-	if !p.o.NoLock {
-		if err := s.checkPooler(ctx); err != nil {
-			r.Database = s.database()
-			return err
-		}
-	}
 	for restart := 0; ; restart++ {
 		again, err := s.underLock(ctx, r, restart)
 		if err != nil || !again {
@@ -130,20 +109,25 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		return false, err
 	}
 	defer func() {
-		if s.conn.IsClosed() {
-			return
-		}
-		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if uerr := s.unlock(release); uerr != nil && err == nil {
+		if uerr := s.release(ctx); uerr != nil && err == nil {
 			r.Warnings = append(r.Warnings, Warning{Message: "giving the advisory lock back: " + uerr.Error()})
 		}
 	}()
 
 	o, err := s.survey(ctx)
+	if e, ok := errors.AsType[*Error](err); ok && e.Unmanaged() && p.o.AutoBaseline {
+		if err := s.autoBaseline(ctx, r); err != nil {
+			return false, err
+		}
+		if p.o.DryRun {
+			return false, nil
+		}
+		o, err = s.survey(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
+	r.Set, r.From, r.Found = p.set.Name, p.set.From, len(p.set.Migrations)
 	if err := checkOwner(p.set, o.rows); err != nil {
 		return false, err
 	}
@@ -178,6 +162,9 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 				break
 			}
 		}
+	}
+	if len(todo) > 0 && todo[0].absent {
+		return false, needFilesFor(names(todo))
 	}
 	// Everything that can be known from the files is known before the first
 	// change.
@@ -249,7 +236,22 @@ func (s *session) survey(ctx context.Context) (outlook, error) {
 	if err != nil {
 		return outlook{}, s.failure(ctx, "reading the history", err)
 	}
+	s.p.adopt(rows)
 	return compare(s.p.set, rows), nil
+}
+
+// autoBaseline gives the database the history that its schema shows.
+func (s *session) autoBaseline(ctx context.Context, r *DeployResult) error {
+	b := &BaselineResult{}
+	if err := s.baseline(ctx, BaselineRequest{}, nil, b); err != nil {
+		return err
+	}
+	r.Baselined, r.Pending = b.Marked, b.Pending
+	if s.p.o.DryRun {
+		return nil
+	}
+	// Where nothing is recorded there is still a history from now on.
+	return s.prepareSchema(ctx)
 }
 
 func (s *session) unmanaged(tables []string) *Error {

@@ -93,7 +93,7 @@ func (s *session) rows(ctx context.Context) ([]Row, error) {
 
 func (s *session) insertStarted(ctx context.Context, id string, m Migration) error {
 	return s.write(ctx, fmt.Sprintf(`INSERT INTO %s (id, checksum, started_at, migration_name) VALUES ($1, $2, pg_catalog.clock_timestamp(), $3)`, s.history()),
-		id, Checksum(m.SQL), m.Name)
+		id, m.checksum(), m.Name)
 }
 
 func (s *session) markApplied(ctx context.Context, id string) error {

@@ -56,6 +56,12 @@ type Options struct {
 	// RetryFailed takes a failed row of our own for rolled back if the server
 	// is known to have kept nothing of it.
 	RetryFailed bool
+	// Auto says that nobody asked for the set: on a database with LiteLLM's
+	// history our own gives way to LiteLLM's manifest.
+	Auto bool
+	// AutoBaseline lets Deploy give a database without a history one, if its
+	// schema shows no migration in part.
+	AutoBaseline bool
 	// DryRun stops before the first change.
 	DryRun bool
 	// OnEvent is called for each step, from one goroutine at a time; the run
@@ -129,6 +135,7 @@ type Event struct {
 // The words of Event.Event.
 const (
 	EventConnectRetry      = "connect_retry"
+	EventWaiting           = "waiting"
 	EventLockWait          = "lock_wait"
 	EventLockAcquired      = "lock_acquired"
 	EventMigrationStarted  = "migration_started"

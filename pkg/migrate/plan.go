@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/llmgw/llmgw/internal/litellm"
 )
 
 // State is what the history says about one migration.
@@ -51,7 +53,7 @@ func compare(set *Set, rows []Row) outlook {
 			continue
 		}
 		last = m.Name
-		if m.Err == nil && r.Applied() && !sameChecksum(r.Checksum, m.SQL) {
+		if m.Err == nil && r.Applied() && !m.same(r.Checksum) {
 			o.edited = append(o.edited, m.Name)
 		}
 	}
@@ -97,7 +99,7 @@ func (o outlook) warnings(set *Set) []Warning {
 		if m.Err == nil && strings.HasPrefix(m.SQL, "\ufeff") {
 			list = append(list, Warning{Rule: "FILE001", Migration: m.Name, Message: "the file begins with a byte order mark, which is not sent to the server; Prisma would fail on it"})
 		}
-		if m.Err == nil && len(scan(m.SQL)) == 0 {
+		if m.Err == nil && !m.absent && len(scan(m.SQL)) == 0 {
 			list = append(list, Warning{Rule: "FILE001", Migration: m.Name, Message: "the file holds no statement; it counts as applied without doing anything"})
 		}
 	}
@@ -121,6 +123,20 @@ func failedRows(rows []Row) *Error {
 		e.Hint = "The server kept nothing of it: it ran in one transaction that was never committed. Once the cause is gone, deploy --retry-failed runs it again."
 	}
 	return e
+}
+
+// adopt lets our own set, when nobody asked for it, give way to LiteLLM's
+// manifest on a database that LiteLLM has migrated.
+func (p *Provider) adopt(rows []Row) {
+	if !p.o.Auto || p.set.Name != "llmgw" {
+		return
+	}
+	for _, r := range rows {
+		if _, known := litellm.LookupMigration(r.Name); known && r.RolledBack == nil {
+			p.set = Manifest()
+			return
+		}
+	}
 }
 
 // checkOwner keeps the two kinds of sets off each other's databases: their
@@ -159,8 +175,19 @@ func checkOwner(set *Set, rows []Row) *Error {
 func needFiles(last string) *Error {
 	return &Error{
 		Code: "LM0007", kind: kindUsage,
-		Message: fmt.Sprintf("the database has LiteLLM's migration history (last: %s), and LiteLLM's migration files are not at hand to see whether anything is pending", last),
-		Hint: "They are in the Python package litellm-proxy-extras of your LiteLLM release: pip download --no-deps litellm-proxy-extras, then " +
-			"--migrations-from litellm_proxy_extras-….whl; or --migrations-dir with its migrations folder.",
+		Message: fmt.Sprintf("the database has LiteLLM's migration history (last: %s), and LiteLLM's migration files are not at hand", last),
+		Hint:    filesHint,
 	}
 }
+
+// needFilesFor is the answer when the manifest says that something is pending.
+func needFilesFor(pending []string) *Error {
+	return &Error{
+		Code: "LM0007", kind: kindUsage,
+		Message: fmt.Sprintf("%s of LiteLLM %s pending (%s), and LiteLLM's migration files are not at hand", plural(len(pending), "migration", "migrations"), litellm.Compat, few(pending)),
+		Hint:    filesHint,
+	}
+}
+
+const filesHint = "They are in the Python package litellm-proxy-extras of your LiteLLM release: pip download --no-deps litellm-proxy-extras, then " +
+	"--migrations-from litellm_proxy_extras-….whl; or --migrations-dir with its migrations folder."

@@ -13,6 +13,7 @@ type token struct {
 	kind tokenKind
 	text string // words in upper case, names without their quotes
 	pos  int    // byte offset
+	end  int    // byte offset behind it
 }
 
 type tokenKind int
@@ -138,7 +139,7 @@ func (s *scanner) add(kind tokenKind, text string, pos int) {
 	if s.cur.start < 0 {
 		s.cur.start = pos
 	}
-	s.cur.tokens = append(s.cur.tokens, token{kind, text, pos})
+	s.cur.tokens = append(s.cur.tokens, token{kind, text, pos, s.pos})
 }
 
 // addString notes a string whose contents begin at from and end before the

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/llmgw/llmgw/internal/litellm"
 )
 
 // Migration is one folder of a set.
@@ -24,6 +26,24 @@ type Migration struct {
 	// Err is why the file could not be read; it matters when the migration is
 	// pending.
 	Err error
+	// Known are checksums that count as unedited beside the file's own: LiteLLM
+	// has rewritten files of earlier releases.
+	Known []string
+
+	absent bool // known by name and checksum only; the text is not at hand
+}
+
+// checksum is what the history gets.
+func (m Migration) checksum() string {
+	if m.absent {
+		return m.Known[0]
+	}
+	return Checksum(m.SQL)
+}
+
+// same reports whether a stored checksum belongs to the migration.
+func (m Migration) same(stored string) bool {
+	return slices.Contains(m.Known, stored) || !m.absent && sameChecksum(stored, m.SQL)
 }
 
 // Set is a list of migrations in the order in which they apply.
@@ -227,8 +247,7 @@ func ReadArchive(file string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Name = "litellm"
-	return s, nil
+	return s.asLiteLLM(), nil
 }
 
 // readTar rewrites a compressed tar as a zip in memory, which the standard
@@ -275,6 +294,45 @@ func readTar(file string) (fs.FS, error) {
 	return zip.NewReader(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
 }
 
+// asLiteLLM makes a set LiteLLM's: checksums of other releases count as
+// unedited.
+func (s *Set) asLiteLLM() *Set {
+	s.Name = "litellm"
+	for i, m := range s.Migrations {
+		if known, ok := litellm.LookupMigration(m.Name); ok {
+			s.Migrations[i].Known = append([]string{known.SHA256}, known.Earlier...)
+		}
+	}
+	return s
+}
+
+// LiteLLM reads a folder of LiteLLM's migrations.
+func LiteLLM(fsys fs.FS, from string) (*Set, error) {
+	s, err := ReadDir(fsys, from)
+	if err != nil {
+		return nil, err
+	}
+	return s.asLiteLLM(), nil
+}
+
+// Manifest is LiteLLM's set of the emulated release by names and checksums,
+// without the files: enough to say what a database has, not to apply anything.
+func Manifest() *Set {
+	s := &Set{From: "the manifest of LiteLLM " + litellm.Compat}
+	for _, m := range litellm.Migrations() {
+		s.Migrations = append(s.Migrations, Migration{Name: m.Name, Known: []string{m.SHA256}, absent: true})
+	}
+	return s.asLiteLLM()
+}
+
+// Has reports whether the set in use holds a migration of that name.
+func (p *Provider) Has(name string) bool { return p.set.Has(name) }
+
+// FilesAtHand reports whether the set has the texts of its migrations.
+func (s *Set) FilesAtHand() bool {
+	return len(s.Migrations) == 0 || !s.Migrations[0].absent
+}
+
 //go:embed sets/llmgw/*.sql
 var embedded embed.FS
 
@@ -295,6 +353,10 @@ func Own() *Set {
 	}
 	return s
 }
+
+// Released is LiteLLM's set as a release build carries it; ok is false in any
+// other build.
+func Released() (s *Set, ok bool) { return nil, false }
 
 // ownPrefix begins the names of our own set.
 const ownPrefix = "llmgw_"

@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,21 +13,12 @@ import (
 	"github.com/llmgw/llmgw/internal/testenv"
 )
 
-// extras is LiteLLM's own set, from the package that `go run
-// ./internal/testenv/fetch extras` puts into the cache.
+// extras is LiteLLM's own set of the emulated release, from the package that
+// `go run ./internal/testenv/fetch extras` puts into the cache.
 func extras(t *testing.T) *Set {
 	t.Helper()
-	found, _ := filepath.Glob(filepath.Join(testenv.CacheDir(t), "litellm_proxy_extras-*.whl"))
-	path := filepath.Join(testenv.CacheDir(t), "litellm_proxy_extras.whl")
-	if len(found) > 0 {
-		path = found[len(found)-1]
-	}
-	testenv.NeedFile(t, path, "litellm-proxy-extras", "go run ./internal/testenv/fetch extras")
-	set, err := ReadArchive(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
+	list := releases(t)
+	return list[len(list)-2]
 }
 
 // catalogue describes tables as text: columns, constraints and indexes, each a

@@ -43,7 +43,7 @@ type MigrationStatus struct {
 // Status compares the database with the set.
 func (p *Provider) Status(ctx context.Context) (*StatusResult, error) {
 	r := &StatusResult{
-		Database: Database{Host: p.target.Config.Host, Port: int(p.target.Config.Port), Name: p.target.Config.Database, Schema: p.target.Schema},
+		Database: p.address(),
 		Set:      p.set.Name, From: p.set.From, Found: len(p.set.Migrations), Head: p.set.Head(),
 		Migrations: []MigrationStatus{}, Pending: []string{}, Failed: []string{}, Edited: []string{}, Missing: []string{}, Warnings: []Warning{},
 	}
@@ -69,6 +69,8 @@ func (p *Provider) Status(ctx context.Context) (*StatusResult, error) {
 	if r.Holder, err = s.holder(ctx); err != nil {
 		r.Holder = nil // not everybody may look; it is an extra
 	}
+	p.adopt(rows)
+	r.Set, r.From, r.Found, r.Head = p.set.Name, p.set.From, len(p.set.Migrations), p.set.Head()
 	r.fill(p.set, rows)
 	r.Managed, r.Empty = there, !there && len(others) == 0
 	if e := checkOwner(p.set, rows); e != nil {

@@ -18,6 +18,9 @@ func (r *DeployResult) Text(w io.Writer, ok bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "PostgreSQL %s, database %q, schema %q at %s\n", r.Database.ServerVersion, r.Database.Name, r.Database.Schema, hostPort(r.Database))
 	fmt.Fprintf(&b, "%s found in %s\n", plural(r.Found, "migration", "migrations"), r.From)
+	if n := len(r.Baselined); n > 0 {
+		fmt.Fprintf(&b, "%s recorded as applied, as the schema shows\n", plural(n, "migration", "migrations"))
+	}
 	if len(r.Applied) > 0 {
 		b.WriteString("\nThe following migration(s) have been applied:\n\n")
 		for _, a := range r.Applied {

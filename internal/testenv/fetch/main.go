@@ -25,7 +25,9 @@ var (
 	// The proxy imports its Prisma client even without a database.
 	litellm = []string{"litellm[proxy]==" + vocabulary.Compat, "prisma==0.15.0"}
 
-	extras = "litellm-proxy-extras==0.4.110"
+	// The release that llmgw answers as is 0.4.108; the others are a chain of
+	// upgrades, the oldest with 20 migrations.
+	extras = []string{"0.1.21", "0.2.31", "0.4.10", "0.4.40", "0.4.70", "0.4.90", "0.4.108", "0.4.110"}
 	prisma = []string{
 		"@prisma/schema-engine-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7",
 		"@prisma/adapter-pg@6.19.3",
@@ -66,7 +68,13 @@ func run(what []string) error {
 		var cmd *exec.Cmd
 		switch w {
 		case "extras":
-			cmd = exec.Command("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", cache, extras)
+			dir := filepath.Join(cache, "extras")
+			for _, version := range extras {
+				if err := wheel(dir, version); err != nil {
+					return err
+				}
+			}
+			continue
 		case "prisma":
 			dir := filepath.Join(cache, "prisma")
 			if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -99,7 +107,9 @@ func there(cache, what string) bool {
 	var files []string
 	switch what {
 	case "extras":
-		files = []string{strings.ReplaceAll(strings.Replace(extras, "==", "-", 1), "litellm-proxy-extras", "litellm_proxy_extras") + "-*.whl"}
+		for _, version := range extras {
+			files = append(files, filepath.Join("extras", "litellm_proxy_extras-"+version+"-*.whl"))
+		}
 	case "litellm":
 		files = []string{filepath.Join("litellm", "lib", "python3*", "site-packages", "litellm-"+vocabulary.Compat+".dist-info"), filepath.Join("litellm", "bin", "litellm")}
 	case "prisma":
@@ -114,4 +124,17 @@ func there(cache, what string) bool {
 		}
 	}
 	return len(files) > 0
+}
+
+// wheel downloads one release unless it is there.
+func wheel(dir, version string) error {
+	if found, _ := filepath.Glob(filepath.Join(dir, "litellm_proxy_extras-"+version+"-*.whl")); len(found) > 0 {
+		return nil
+	}
+	cmd := exec.Command("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", dir, "litellm-proxy-extras=="+version)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("fetching litellm-proxy-extras %s: %w", version, err)
+	}
+	return nil
 }
