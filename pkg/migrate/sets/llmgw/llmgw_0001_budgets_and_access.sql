@@ -63,8 +63,6 @@ CREATE TABLE IF NOT EXISTS "LiteLLM_AccessGroupTable" (
     "updated_at" TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_by" TEXT,
     "access_model_names" TEXT[] DEFAULT ARRAY[]::text[],
-    "mcp_tool_permissions" JSONB,
-    "access_skill_names" TEXT[] DEFAULT ARRAY[]::text[],
     CONSTRAINT "LiteLLM_AccessGroupTable_pkey" PRIMARY KEY ("access_group_id")
 );
 CREATE UNIQUE INDEX IF NOT EXISTS "LiteLLM_AccessGroupTable_access_group_name_key" ON "LiteLLM_AccessGroupTable" (access_group_name);
