@@ -122,8 +122,6 @@ func ddl(sql string) []action {
 	return list
 }
 
-func (sc script) actions() []action { return ddl(sc.sql) }
-
 func statementActions(sql string, st statement, n int) []action {
 	p := &ddlReader{sql: sql, tokens: st.tokens}
 	list := p.statement()

@@ -156,9 +156,7 @@ func (want *model) missingFrom(live *model) []Difference {
 		if h == nil {
 			list = append(list, Difference{Kind: "missing", Object: "table", Table: name, Name: name, SQL: w.createSQL()})
 			h = &tableDef{name: name}
-			for _, c := range w.columns {
-				h.columns = append(h.columns, c)
-			}
+			h.columns = append(h.columns, w.columns...)
 			for _, k := range w.constraints {
 				if k.kind == 'p' {
 					h.constraints = append(h.constraints, k)
