@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,6 +20,8 @@ func init() {
 	scriptCommands["occupy"] = occupy
 	scriptCommands["request"] = request
 	scriptCommands["until"] = until
+	scriptCommands["streams"] = streams
+	scriptCommands["streamed"] = streamed
 }
 
 // freePort puts a free port into a variable: freeport PORT.
@@ -76,6 +79,54 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 var headerArg = regexp.MustCompile(`^[A-Za-z-]+: `)
 
 func doRequest(args []string) (status int, body string, err error) {
+	req, err := newRequest(args)
+	if err != nil {
+		return 0, "", err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
+// streams begins a request and returns with the first bytes of its answer:
+// streams METHOD URL [HEADER: VALUE]... [BODY]. streamed waits for the rest and
+// leaves the whole in the file "answer", however it ended.
+func streams(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: streams METHOD URL [HEADER: VALUE]... [BODY]")
+	}
+	req, err := newRequest(args)
+	ts.Check(err)
+	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	ts.Check(err)
+	first := make([]byte, 64)
+	n, err := resp.Body.Read(first)
+	ts.Check(err)
+	whole := make(chan string, 1)
+	go func() {
+		defer resp.Body.Close()
+		rest, _ := io.ReadAll(resp.Body)
+		whole <- string(first[:n]) + string(rest)
+	}()
+	running.Store(ts, whole)
+}
+
+var running sync.Map // *testscript.TestScript -> chan string
+
+func streamed(ts *testscript.TestScript, neg bool, args []string) {
+	whole, ok := running.LoadAndDelete(ts)
+	if neg || len(args) != 0 || !ok {
+		ts.Fatalf("usage: streamed, after streams")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), []byte(<-whole.(chan string)), 0o600))
+}
+
+func newRequest(args []string) (*http.Request, error) {
 	text := ""
 	header := http.Header{}
 	for _, a := range args[2:] {
@@ -87,16 +138,9 @@ func doRequest(args []string) (status int, body string, err error) {
 	}
 	req, err := http.NewRequest(args[0], args[1], strings.NewReader(text))
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	req.Header = header
 	req.Close = true
-	client := http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b), err
+	return req, nil
 }

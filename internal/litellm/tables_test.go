@@ -150,7 +150,7 @@ func TestTheEnvironmentTableHoldsTogether(t *testing.T) {
 	}
 }
 
-func TestBooleanVariables(t *testing.T) {
+func TestEnvWords(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		value, ok  bool

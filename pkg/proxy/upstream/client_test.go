@@ -95,6 +95,14 @@ func readRequest(br *bufio.Reader) (*http.Request, string, error) {
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
+// Below the 60 seconds of common balancers: what is used must not be what the
+// other side is about to close.
+func TestIdleConnectionsDoNotOutliveBalancers(t *testing.T) {
+	if c := client(t, Options{}); c.o.IdleTimeout != 45*time.Second {
+		t.Errorf("idle connections live %s", c.o.IdleTimeout)
+	}
+}
+
 func TestARealServerUnderstandsEveryRequest(t *testing.T) {
 	var connections atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
