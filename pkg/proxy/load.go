@@ -27,6 +27,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.general()
 	l.router()
 	l.cache()
+	l.healthChecks()
 	l.models()
 	l.unserved()
 	return l.c, l.findings

@@ -240,6 +240,7 @@ func (l *loader) routing(d *call.Deployment, m config.Model) {
 	d.NoWebSearch = is("supports_web_search", false)
 	l.c.API.Routing.WebSearch = l.c.API.Routing.WebSearch || d.NoWebSearch
 	d.NoHealthCheck = is("disable_background_health_check", true)
+	l.healthOf(d, info)
 	d.MaxParallel = l.parallel(p)
 	o := &l.c.Router
 	_, byCost := o.Strategy.(route.CostBased)

@@ -24,6 +24,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/health"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
@@ -48,6 +49,8 @@ type Config struct {
 	Cache   *CacheConfig
 	Redis   *RedisConfig
 	Breaker redisconn.GuardOptions
+	// Health says how deployments are checked.
+	Health HealthConfig
 	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
 	// request timeout.
 	ShutdownTimeout time.Duration
@@ -69,6 +72,7 @@ type Proxy struct {
 	totals   account.Totals
 	server   *server.Server
 	shared   *shared
+	health   *health.Checker
 
 	storeFailed sync.Once
 }
@@ -110,7 +114,9 @@ func New(c Config) (*Proxy, error) {
 	if k := p.shared.cache; k != nil {
 		o.Cache, o.CacheAdmin = k, k
 	}
+	o.Health = p
 	p.api = api.New(o)
+	p.checks()
 	return p, nil
 }
 
@@ -223,6 +229,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 
 // Close ends what New has started.
 func (p *Proxy) Close() {
+	p.health.Close()
 	p.queue.Close()
 	p.shared.close()
 	p.upstream.Close()

@@ -63,6 +63,8 @@ type Options struct {
 	// Cache holds answers, CacheAdmin is the same for operators; nil without one.
 	Cache      wire.Cache
 	CacheAdmin CacheAdmin
+	// Health asks deployments whether they work.
+	Health Health
 
 	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
 	RootPath string

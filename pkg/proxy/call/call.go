@@ -108,8 +108,10 @@ type Deployment struct {
 	Paused bool
 	// NoWebSearch says that web search tools do not work here.
 	NoWebSearch bool
-	// NoHealthCheck leaves the deployment out of background checks.
+	// NoHealthCheck leaves the deployment out of background checks; Health says
+	// how it is checked.
 	NoHealthCheck bool
+	Health        HealthCheck
 	// StreamOptions says that the upstream understands
 	// stream_options.include_usage.
 	StreamOptions bool
@@ -123,6 +125,15 @@ type Deployment struct {
 	// KeepModel leaves the provider's model name in the answer (Azure model
 	// router deployments).
 	KeepModel bool
+}
+
+// HealthCheck says how a deployment is asked whether it works.
+type HealthCheck struct {
+	// Model is asked for instead of the deployment's; wildcards need one.
+	Model string
+	// Timeout bounds the check, MaxTokens the answer; 0 means 60 s and 5.
+	Timeout   time.Duration
+	MaxTokens int
 }
 
 // Usage is what an answer reports it used.

@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestHealthChecksRoute breaks an upstream, and watches calls avoid it before
+// any of them has failed.
+func TestHealthChecksRoute(t *testing.T) {
+	var broken atomic.Bool
+	var asked, probed atomic.Int64
+	count := func(r *http.Request) string {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), DefaultProbePrompt) {
+			probed.Add(1)
+		} else {
+			asked.Add(1)
+		}
+		return string(body)
+	}
+	broken.Store(true)
+	bad := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		body := count(r)
+		if !strings.Contains(body, `"max_tokens":7`) && strings.Contains(body, DefaultProbePrompt) {
+			t.Errorf("the probe is %s", body)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if broken.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			io.WriteString(w, `{"error":{"message":"the engine is dead","type":"server_error"}}`)
+			return
+		}
+		io.WriteString(w, okAnswer)
+	})
+	good, _ := counting(t)
+	yaml := fmt.Sprintf(`
+model_list:
+- {model_name: fast, litellm_params: {model: openai/a, api_key: k, api_base: '%s'}, model_info: {id: bad, health_check_max_tokens: 7, health_check_timeout: 5}}
+- {model_name: fast, litellm_params: {model: openai/b, api_key: k, api_base: '%s'}, model_info: {id: good}}
+- {model_name: 'star/*', litellm_params: {model: openai/*, api_key: k, api_base: '%s'}, model_info: {id: star}}
+- {model_name: 'asked/*', litellm_params: {model: openai/*, api_key: k, api_base: '%s'}, model_info: {id: asked, health_check_model: openai/gpt-4o-mini}}
+general_settings: {background_health_checks: true, health_check_interval: 0.05, enable_health_check_routing: true, health_check_staleness_threshold: 60}
+`, bad, good, good, good)
+	c, findings := load(t, yaml)
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	_, url := gateway(t, c)
+	type answer struct {
+		Healthy   []map[string]string `json:"healthy_endpoints"`
+		Unhealthy []map[string]string `json:"unhealthy_endpoints"`
+		Good      int                 `json:"healthy_count"`
+		Bad       int                 `json:"unhealthy_count"`
+	}
+	state := func(query string) (a answer) {
+		status, body := admin(t, "GET", url+"/health"+query, "")
+		if err := json.Unmarshal([]byte(body), &a); err != nil || status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		return a
+	}
+	wait := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("never: %s", what)
+			}
+		}
+	}
+	wait("the broken one is found", func() bool { a := state(""); return a.Bad == 1 && a.Good == 2 })
+	if a := state(""); a.Unhealthy[0]["model_id"] != "bad" || a.Unhealthy[0]["api_base"] != bad || !strings.Contains(a.Unhealthy[0]["error"], "the engine is dead") || a.Unhealthy[0]["model"] != "openai/a" {
+		t.Errorf("%+v", a)
+	}
+	if a := state("?model_id=good"); a.Good != 1 || a.Bad != 0 {
+		t.Errorf("%+v", a)
+	}
+	if status, body := admin(t, "GET", url+"/health?model_id=nobody", ""); status != 404 || body != `{"detail":{"error":"Model with ID nobody not found"}}` {
+		t.Errorf("%d %s", status, body)
+	}
+	asked.Store(0)
+	for range 30 {
+		if resp, body := post(t, url+"/v1/chat/completions", askOnce); resp.StatusCode != 200 || resp.Header.Get("x-litellm-attempted-retries") != "0" {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+	}
+	if asked.Load() != 0 {
+		t.Errorf("%d calls went to a deployment that is known to be broken", asked.Load())
+	}
+	broken.Store(false)
+	wait("it is well again", func() bool { return state("").Bad == 0 })
+	wait("calls reach it again", func() bool {
+		post(t, url+"/v1/chat/completions", askOnce)
+		return asked.Load() > 0
+	})
+}
+
+func TestHealthOnDemand(t *testing.T) {
+	base, asked := counting(t)
+	url := configured(t, base, "general_settings: {health_check_details: false}", nil)
+	time.Sleep(20 * time.Millisecond)
+	if asked.Load() != 0 {
+		t.Error("deployments are checked although nobody asked")
+	}
+	status, body := admin(t, "GET", url+"/health", "")
+	if status != 200 || !strings.Contains(body, `"healthy_count":1`) || strings.Contains(body, base) || asked.Load() != 1 {
+		t.Errorf("%d %s after %d probes", status, body, asked.Load())
+	}
+}
