@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -238,7 +239,7 @@ var commandNames []string
 func flagError(c *cobra.Command, err error) error {
 	var notExist *pflag.NotExistError
 	if !errors.As(err, &notExist) {
-		return usagef("%w; see %s --help", err, c.CommandPath())
+		return usagef("%w; see %s --help", plainValueError(err), c.CommandPath())
 	}
 	name := notExist.GetSpecifiedName()
 	if short := notExist.GetSpecifiedShortnames(); short != "" {
@@ -248,6 +249,34 @@ func flagError(c *cobra.Command, err error) error {
 		return usagef("unknown flag --%s; did you mean --%s?", name, near)
 	}
 	return usagef("unknown flag --%s; see %s --help", name, c.CommandPath())
+}
+
+// plainValueError says what a flag wants instead of which function of Go could
+// not read it.
+func plainValueError(err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return err
+	}
+	want := ""
+	switch kind := value.GetFlag().Value.Type(); {
+	case strings.HasPrefix(kind, "int"):
+		want = "a whole number"
+	case strings.HasPrefix(kind, "uint"):
+		want = "a whole number of at least 0"
+	case strings.HasPrefix(kind, "float"):
+		want = "a number"
+	case kind == "bool":
+		want = "true or false"
+	}
+	name, given := value.GetFlag().Name, value.GetValue()
+	if want == "" {
+		return fmt.Errorf("--%s: %w", name, errors.Unwrap(err)) // our own kinds explain themselves
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		want = "a smaller number"
+	}
+	return fmt.Errorf("--%s %q: give %s", name, given, want)
 }
 
 // group makes a command that only holds others: without one it shows its help

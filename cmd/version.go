@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/internal/litellm"
 )
 
@@ -38,6 +39,12 @@ type versionReport struct {
 	Schema    string `json:"schema"`
 	Version   string `json:"version"`
 	LiteLLM   string `json:"litellm_version"`
+	// Head is the last of the release's migrations that status compares with.
+	Head string `json:"migration_head"`
+	// Advisories and Prices are the days of the tables of known faults and of
+	// prices, as YYYY-MM-DD.
+	Advisories string `json:"advisories_date"`
+	Prices     string `json:"prices_date"`
 	GoVersion string `json:"go_version"`
 	Platform  string `json:"platform"`
 }
@@ -55,13 +62,18 @@ func newVersionCommand(a *app) *cobra.Command {
 			return err
 		}
 		defer outs.discard()
-		report := versionReport{"llmgw.version/1", buildVersion(), litellm.Compat, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+		_, prices := catalog.Embedded()
+		report := versionReport{
+			Schema: "llmgw.version/1", Version: buildVersion(), LiteLLM: litellm.Compat, Head: litellm.MigrationHead(),
+			Advisories: litellm.AdvisoriesDate(), Prices: prices,
+			GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		}
 		err = outs.each(func(w io.Writer, format string) error {
 			if format == "json" {
 				return writeJSON(w, report)
 			}
-			_, err := fmt.Fprintf(w, "llmgw      %s\nlitellm    %s (the release it answers as)\ngo         %s\nplatform   %s\n",
-				report.Version, report.LiteLLM, report.GoVersion, report.Platform)
+			_, err := fmt.Fprintf(w, "llmgw       %s\nlitellm     %s (the release it answers as)\nmigrations  %s (its last)\nadvisories  of %s\nprices      of %s\ngo          %s\nplatform    %s\n",
+				report.Version, report.LiteLLM, report.Head, report.Advisories, report.Prices, report.GoVersion, report.Platform)
 			return err
 		})
 		if err != nil {

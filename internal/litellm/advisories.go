@@ -2,6 +2,7 @@ package litellm
 
 import (
 	_ "embed"
+	"strings"
 	"sync"
 )
 
@@ -28,6 +29,14 @@ var advisories = sync.OnceValue(func() []Advisory {
 	})
 	return list
 })
+
+// AdvisoriesDate is the day the table was last compared with what is published,
+// as YYYY-MM-DD. The first line of the file says it.
+func AdvisoriesDate() string {
+	first, _, _ := strings.Cut(advisoriesTSV, "\n")
+	_, date, _ := strings.Cut(first, "as of ")
+	return strings.TrimRight(date, ".")
+}
 
 // Advisories returns what is known against a release. An unreadable version
 // has none: there is nothing to compare.
