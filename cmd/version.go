@@ -36,17 +36,17 @@ func printBareVersion(a *app) error {
 
 // versionReport is `llmgw version --format json`.
 type versionReport struct {
-	Schema    string `json:"schema"`
-	Version   string `json:"version"`
-	LiteLLM   string `json:"litellm_version"`
+	Schema  string `json:"schema"`
+	Version string `json:"version"`
+	LiteLLM string `json:"litellm_version"`
 	// Head is the last of the release's migrations that status compares with.
 	Head string `json:"migration_head"`
 	// Advisories and Prices are the days of the tables of known faults and of
 	// prices, as YYYY-MM-DD.
 	Advisories string `json:"advisories_date"`
 	Prices     string `json:"prices_date"`
-	GoVersion string `json:"go_version"`
-	Platform  string `json:"platform"`
+	GoVersion  string `json:"go_version"`
+	Platform   string `json:"platform"`
 }
 
 func newVersionCommand(a *app) *cobra.Command {
