@@ -48,6 +48,9 @@ type Price struct {
 	VideoIn      Rate // unset: as Input
 	Request      Rate // one call
 	Second       Rate // one second of sound, or of the call
+	Image        Rate // one image made
+	Character    Rate // one character read aloud
+	Query        Rate // one search unit of a reranking
 }
 
 // rate finds a rate by its unit in the price list.
@@ -79,6 +82,12 @@ func (p *Price) rate(unit string) *Rate {
 		return &p.Request
 	case "hour":
 		return &p.Second
+	case "image":
+		return &p.Image
+	case "char":
+		return &p.Character
+	case "query":
+		return &p.Query
 	}
 	return nil
 }
@@ -99,6 +108,9 @@ type Usage struct {
 	ImageOut     int64
 	TextOut      int64 // 0: what the other parts leave
 	Seconds      float64
+	Images       int64 // made
+	Characters   int64 // read aloud
+	Queries      int64 // search units of a reranking
 }
 
 // Cost is the price of one call in dollars.
@@ -142,7 +154,10 @@ func (p *Price) Cost(u Usage) Cost {
 		c.Input += u.Seconds * p.Second.Base
 	}
 
+	c.Input += float64(u.Characters)*p.Character.Base + float64(u.Queries)*p.Query.Base
+
 	left = max(u.Completion, 0)
+	c.Output += float64(u.Images) * p.Image.Base
 	c.Output += part(u.AudioOut, &p.AudioOut, &p.Output, &p.Output)
 	c.Output += part(u.ImageOut, &p.ImageOut, &p.Output, &p.Output)
 	c.Output += part(u.Reasoning, &p.Reasoning, &p.Output, &p.Output)
@@ -249,6 +264,12 @@ func rateOf(key string) (unit string, above int64, ok bool) {
 		unit = "kreq"
 	case "input_cost_per_second", "cost_per_second", "output_cost_per_second":
 		unit = "hour"
+	case "input_cost_per_image", "output_cost_per_image":
+		unit = "image"
+	case "input_cost_per_character", "output_cost_per_character":
+		unit = "char"
+	case "input_cost_per_query":
+		unit = "query"
 	default:
 		return "", 0, false
 	}

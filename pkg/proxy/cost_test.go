@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/llmgw/llmgw/pkg/proxy/account"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -45,6 +46,9 @@ func (l countedListener) Accept() (net.Conn, error) {
 func counted(t testing.TB, base string) (address string, down, up *atomic.Int64) {
 	down, up = new(atomic.Int64), new(atomic.Int64)
 	c := Config{Deployments: []*call.Deployment{deployment(t, "d1", base), deployment(t, "d2", base)}}
+	for _, d := range c.Deployments {
+		d.Price = account.Prices{}.Lookup(d.Provider, d.Model)
+	}
 	c.API.Emulated, c.API.Build = "1.0.0", "1.0.0"
 	c.Listener.Wrap = func(l net.Listener) net.Listener { return countedListener{l, down} }
 	c.Upstream.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/proxy/account"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
@@ -210,8 +211,24 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 	case d.Mode != "" && d.Mode != "chat" && d.Mode != "responses":
 		d.Lane = nil // listed, but not for chat completions
 	}
+	d.Price = l.prices(m).Lookup(d.Provider, d.Model)
 	d.KeepModel = strings.Contains(d.Model, "model-router") || strings.Contains(d.Model, "model_router")
 	return d, nil
+}
+
+// prices is what an entry says about its price; where it says nothing the price
+// list is asked.
+func (l *loader) prices(m config.Model) account.Prices {
+	p := account.Prices{}
+	for _, section := range []*config.Node{m.Params, m.Info} {
+		for _, n := range section.Items() {
+			if text, ok := n.Scalar(); ok {
+				p.Overrides.Set(n.Key, text)
+			}
+		}
+	}
+	p.BaseModel, _ = first(m.Info.Get("base_model"), m.Params.Get("base_model")).Scalar()
+	return p
 }
 
 // entryID names an entry without model_info.id by what it says, so that the

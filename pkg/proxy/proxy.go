@@ -109,6 +109,7 @@ func New(c Config) (*Proxy, error) {
 	o.Upstream = p.upstream
 	o.Classify = provider.Classifier{}
 	o.Record = p.queue
+	o.Charge = account.Charge
 	o.Log = c.Log
 	p.shared = state
 	if k := p.shared.cache; k != nil {
@@ -121,6 +122,12 @@ func New(c Config) (*Proxy, error) {
 }
 
 func (p *Proxy) settle(batch []call.Call) {
+	for i := range batch {
+		if c := &batch[i]; !c.Cost.Known {
+			account.Estimate(c)
+			account.Charge(c)
+		}
+	}
 	p.totals.Add(batch)
 	if p.config.Store != nil {
 		p.persist(batch)
@@ -137,7 +144,7 @@ func (p *Proxy) persist(batch []call.Call) {
 	t.Add(batch)
 	counts := map[string]store.Count{}
 	for name, c := range t.Snapshot() {
-		counts[name] = store.Count(c)
+		counts[name] = store.Count{Requests: c.Requests, Failed: c.Failed, PromptTokens: c.PromptTokens, CompletionTokens: c.CompletionTokens}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -11,6 +11,8 @@ import (
 type Count struct {
 	Requests, Failed               int64
 	PromptTokens, CompletionTokens int64
+	// Cost is in dollars.
+	Cost float64
 }
 
 // Totals adds up calls by model name. It is a sink for Queue.
@@ -47,6 +49,7 @@ func (t *Totals) Add(batch []call.Call) {
 		}
 		n.PromptTokens += c.Usage.PromptTokens
 		n.CompletionTokens += c.Usage.CompletionTokens
+		n.Cost += c.Cost.Total
 		t.by[name] = n
 	}
 }

@@ -66,6 +66,9 @@ type Options struct {
 	// Health asks deployments whether they work.
 	Health Health
 
+	// Charge works out the cost of a call whose usage is known; nil does not.
+	Charge func(*call.Call)
+
 	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
 	RootPath string
 	// CORS says which pages may call from a browser; all, unless set.

@@ -57,6 +57,7 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 	}
 	c.kept.ticket.Keep = false
 	c.call.Usage, c.call.Cached = hit.Usage, true
+	c.charge()
 	w, h := c.x.w, c.x.w.Header()
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)

@@ -233,9 +233,24 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *
 }
 
 func (c *chat) closeExchange() {
-	c.call.Usage = c.exchange.Outcome().Usage
+	c.outcome()
 	c.exchange.Close()
 	c.exchange = nil
+}
+
+// outcome notes what the answer says about itself, so far.
+func (c *chat) outcome() {
+	if c.exchange != nil {
+		o := c.exchange.Outcome()
+		c.call.Usage, c.call.AnswerBytes = o.Usage, o.TextBytes
+	}
+}
+
+// charge works out the cost of an answer that is complete.
+func (c *chat) charge() {
+	if c.a.o.Charge != nil {
+		c.a.o.Charge(&c.call)
+	}
 }
 
 // usage decides whether to ask a stream for its usage, and whether to keep the
@@ -337,6 +352,8 @@ const errorBodyLimit = 64 << 10
 func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	w, h := c.x.w, c.x.w.Header()
 	upstreamHeaders(h, upstream)
+	c.outcome()
+	c.charge()
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()

@@ -64,13 +64,13 @@ func count(n int) []string {
 // values are the header values of one answer that no other shares, in memory
 // that is reused: net/http copies a header when it is written.
 type values struct {
-	space [8]string
+	space [12]string
 	n     int
 	text  []byte
 }
 
 func (v *values) reset() {
-	v.space = [8]string{}
+	v.space = [12]string{}
 	v.n = 0
 }
 
@@ -98,6 +98,9 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 			h[name] = value
 		}
 		h["X-Litellm-Model-Group"] = v.one(c.Model)
+	}
+	if c.Cost.Known {
+		v.costHeaders(h, c)
 	}
 	h["X-Litellm-Attempted-Retries"] = count(c.Retries)
 	h["X-Litellm-Attempted-Fallbacks"] = count(c.Fallbacks)
@@ -200,4 +203,44 @@ func newID() string {
 	out[23] = '-'
 	hex.Encode(out[24:], raw[10:])
 	return string(out[:])
+}
+
+// appendDollars formats like Python's float, which clients of LiteLLM's headers
+// know: 1.215e-05, 0.0, 0.25.
+func appendDollars(b []byte, f float64) []byte {
+	start := len(b)
+	if f != 0 && (f < 1e-4 || f >= 1e16) {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	b = strconv.AppendFloat(b, f, 'f', -1, 64)
+	for _, c := range b[start:] {
+		if c == '.' {
+			return b
+		}
+	}
+	return append(b, ".0"...)
+}
+
+// zeroDollars are the values of the cost headers that are always zero.
+var zeroDollars = []string{"0.0"}
+
+// costHeaders say what an answer costs. All numbers share one string.
+func (v *values) costHeaders(h http.Header, c *call.Call) {
+	b := appendDollars(v.text[:0], c.Cost.Total)
+	total := len(b)
+	b = appendDollars(b, c.Cost.Input)
+	input := len(b)
+	b = appendDollars(b, c.Cost.Output)
+	v.text = b
+	text := string(b)
+	sum := v.one(text[:total])
+	h["X-Litellm-Response-Cost"] = sum
+	h["X-Litellm-Response-Cost-Original"] = sum
+	h["X-Litellm-Response-Cost-Input"] = v.one(text[total:input])
+	h["X-Litellm-Response-Cost-Output"] = v.one(text[input:])
+	h["X-Litellm-Response-Cost-Tool-Usage"] = zeroDollars
+	h["X-Litellm-Response-Cost-Discount-Amount"] = zeroDollars
+	h["X-Litellm-Response-Cost-Margin-Amount"] = zeroDollars
+	h["X-Litellm-Response-Cost-Margin-Percent"] = zeroDollars
+	h["X-Litellm-Key-Spend"] = sum
 }

@@ -127,6 +127,7 @@ func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watc
 // there is no other attempt.
 func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	c.sent(lease)
+	c.call.PromptBytes = c.request.PromptBytes()
 	release(&c.in)
 	release(&c.out)
 	release(&c.answer)

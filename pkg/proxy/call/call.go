@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/internal/redact"
 )
 
@@ -122,6 +123,11 @@ type Deployment struct {
 	// canonical names; computed once, its values are shared between answers.
 	Answer http.Header
 
+	// Price returns the rates of a provider model; nil where nothing is known. It
+	// is asked with Model, or with what a wildcard stands for, by every call, and
+	// must be a look-up.
+	Price func(model string) *catalog.Price
+
 	// KeepModel leaves the provider's model name in the answer (Azure model
 	// router deployments).
 	KeepModel bool
@@ -147,10 +153,25 @@ type Usage struct {
 	CacheWriteTokens int64
 	// ReasoningTokens is the part of CompletionTokens spent on reasoning.
 	ReasoningTokens int64
+	// AudioInTokens and ImageInTokens are parts of PromptTokens, AudioOutTokens
+	// and ImageOutTokens of CompletionTokens.
+	AudioInTokens, ImageInTokens, AudioOutTokens, ImageOutTokens int64
+	// Seconds of sound, Images made, Characters read aloud and Queries (search
+	// units of a reranking) are what calls use that are not paid by the token.
+	Seconds    float64
+	Images     int64
+	Characters int64
+	Queries    int64
 	// Known is false while the upstream has reported nothing.
 	Known bool
 	// Estimated says that the numbers were counted here, not reported.
 	Estimated bool
+}
+
+// Cost is what a call costs, in dollars. Known is false where no price is known.
+type Cost struct {
+	Input, Output, Total float64
+	Known                bool
 }
 
 // Call is one client request on its way through the rooms. It belongs to the
@@ -185,8 +206,13 @@ type Call struct {
 	FirstByte, End time.Time
 	// UpstreamTime is how long the last attempt took until its answer's end.
 	UpstreamTime time.Duration
-	// Usage is what the answer reported.
+	// Usage is what the answer reported, or what was counted in its place.
 	Usage Usage
+	// Cost is the price of Usage.
+	Cost Cost
+	// PromptBytes and AnswerBytes are the lengths of what the model read and
+	// wrote, as far as they are known: an answer that ends early reports no usage.
+	PromptBytes, AnswerBytes int
 	// Cached says that the answer had been given before: nothing was called, and
 	// Usage is what it used then.
 	Cached bool

@@ -41,10 +41,10 @@ func decodeUsage(c *cursor) (u call.Usage, ok bool) {
 			u.CachedTokens, _ = c.count(u.CachedTokens, false)
 		case "cache_creation_input_tokens":
 			u.CacheWriteTokens, _ = c.count(u.CacheWriteTokens, false)
-		case "prompt_tokens_details", "input_tokens_details":
-			c.details(&u)
-		case "completion_tokens_details", "output_tokens_details":
-			c.details(&u)
+		case "prompt_tokens_details", "input_tokens_details", "input_token_details":
+			c.details(&u, &u.AudioInTokens, &u.ImageInTokens)
+		case "completion_tokens_details", "output_tokens_details", "output_token_details":
+			c.details(&u, &u.AudioOutTokens, &u.ImageOutTokens)
 		default:
 			c.skip()
 		}
@@ -61,7 +61,7 @@ func decodeUsage(c *cursor) (u call.Usage, ok bool) {
 }
 
 // details reads the breakdown of one side.
-func (c *cursor) details(u *call.Usage) {
+func (c *cursor) details(u *call.Usage, audio, image *int64) {
 	if c.b[c.i] != '{' {
 		c.skip()
 		return
@@ -79,6 +79,10 @@ func (c *cursor) details(u *call.Usage) {
 			u.CacheWriteTokens, _ = c.count(u.CacheWriteTokens, false)
 		case "reasoning_tokens":
 			u.ReasoningTokens, _ = c.count(u.ReasoningTokens, false)
+		case "audio_tokens":
+			*audio, _ = c.count(*audio, false)
+		case "image_tokens":
+			*image, _ = c.count(*image, false)
 		default:
 			c.skip()
 		}
