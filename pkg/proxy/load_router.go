@@ -231,6 +231,7 @@ func (l *loader) routing(d *call.Deployment, m config.Model) {
 	}
 	d.AllowedFails = l.whole(info.Get("allowed_fails"), 0, 1e9)
 	d.AllowedFailsFor = l.allowedFails(info.Get("allowed_fails_policy"))
+	d.TeamID, d.TeamName = l.text(info.Get("team_id")), l.text(info.Get("team_public_model_name"))
 	d.Tags = l.names(p.Get("tags"))
 	is := func(name string, value bool) bool {
 		b := l.flag(info.Get(name))

@@ -30,6 +30,7 @@ type chat struct {
 	exchange wire.Exchange
 
 	kept cached
+	own  fallbacks
 
 	// mock is the request's own mock_response.
 	mock    string
@@ -64,6 +65,7 @@ func release(b **buffer) {
 func newChat(a *API) *chat {
 	c := &chat{a: a}
 	c.plan.ClientGone = func() bool { return c.x.r.Context().Err() != nil }
+	c.plan.Hop = c.hop
 	c.plan.InputTokens = func() int64 { return promptTokens(&c.request) }
 	return c
 }
@@ -77,17 +79,18 @@ func serveChat(a *API, x *exchange) int {
 }
 
 func (c *chat) reset() {
-	gone, tokens := c.plan.ClientGone, c.plan.InputTokens
+	plan := call.Plan{ClientGone: c.plan.ClientGone, InputTokens: c.plan.InputTokens, Hop: c.plan.Hop}
 	release(&c.in)
 	release(&c.out)
 	release(&c.answer)
 	release(&c.written)
 	c.x = nil
 	c.call = call.Call{}
-	c.plan = call.Plan{ClientGone: gone, InputTokens: tokens}
+	c.plan = plan
 	c.values.reset()
 	c.kept.reset()
 	c.mock, c.mocked = "", false
+	c.own = fallbacks{}
 	_ = c.request.Scan(nil) // lets go of the body
 }
 
@@ -151,6 +154,9 @@ func (c *chat) prepare() *call.Error {
 	c.call.Stream = c.request.Streams()
 	c.wantsUsage = c.request.WantsUsage()
 	c.plan.Model, c.plan.Stream = c.call.Model, c.call.Stream
+	if x.caller != nil {
+		c.plan.TeamID = x.caller.TeamID
+	}
 	routing(c.a.o.Routing, &c.plan, &c.request, x.r.Header)
 	if user, ok := c.request.Text(splice.User); ok {
 		c.call.EndUser = string(user)

@@ -104,6 +104,9 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 	}
 	h["X-Litellm-Attempted-Retries"] = count(c.Retries)
 	h["X-Litellm-Attempted-Fallbacks"] = count(c.Fallbacks)
+	if len(c.Failures) > 0 {
+		h["X-Litellm-Fallback-Errors"] = []string{fallbackErrors(c.Failures)}
+	}
 	if c.Retries > 0 {
 		h["X-Litellm-Max-Retries"] = count(c.MaxRetries)
 	}

@@ -55,6 +55,11 @@ func serveReadinessDetails(a *API, x *exchange) int {
 	if state == DatabaseDown || a.drainingSince.Load() != 0 {
 		status = http.StatusServiceUnavailable
 	}
+	var kind *string
+	if a.o.CacheAdmin != nil {
+		name := a.o.CacheAdmin.Kind()
+		kind = &name
+	}
 	writeJSON(x.w, status, marshal(struct {
 		Status           string   `json:"status"`
 		DB               string   `json:"db"`
@@ -65,7 +70,7 @@ func serveReadinessDetails(a *API, x *exchange) int {
 		LogLevel         string   `json:"log_level"`
 		DetailedDebug    bool     `json:"is_detailed_debug"`
 	}{
-		Status: "healthy", DB: state.text(), LiteLLMVersion: a.o.Emulated, LLMGWVersion: a.o.Build,
+		Status: "healthy", DB: state.text(), Cache: kind, LiteLLMVersion: a.o.Emulated, LLMGWVersion: a.o.Build,
 		SuccessCallbacks: []string{}, LogLevel: a.o.LogLevel, DetailedDebug: a.o.LogLevel == "DEBUG",
 	}))
 	return status

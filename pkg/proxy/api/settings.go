@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -38,10 +37,9 @@ func jsonContent(h http.Header) *call.Error {
 // the body.
 func (c *chat) settings() *call.Error {
 	q, p := &c.request, &c.plan
-	for _, m := range [...]splice.Member{splice.APIBase, splice.BaseURL, splice.APIKey} {
+	for _, m := range clientCredentials {
 		if q.Has(m) {
-			return call.NewError(http.StatusUnauthorized, "auth_error", call.None, fmt.Sprintf(
-				"Authentication Error, Rejected Request: %s is not allowed in request body. Enable with `general_settings::allow_client_side_credentials` on proxy config.yaml.", m))
+			return credentialRefused(m)
 		}
 	}
 	var err *call.Error
@@ -80,10 +78,12 @@ func (c *chat) settings() *call.Error {
 		return err
 	}
 	if q.Has(splice.Fallbacks) {
-		if p.Fallbacks, err = fallbackNames(q.Raw(splice.Fallbacks)); err != nil {
+		if c.own, err = readFallbacks(q.Raw(splice.Fallbacks)); err != nil {
 			return err
 		}
+		p.Fallbacks = c.own.names
 	}
+	p.KeepErrors, _ = q.Bool(splice.IncludeFallbackErrors)
 	p.DisableFallbacks, _ = q.Bool(splice.DisableFallbacks)
 	if text, ok := q.Text(splice.MockResponse); ok {
 		c.mock, c.mocked = string(text), true
@@ -106,38 +106,6 @@ func duration(name, text string) (time.Duration, *call.Error) {
 			fmt.Sprintf("%s is %q, expected a number of seconds above 0", name, text))
 	}
 	return time.Duration(min(f, 7*24*3600) * float64(time.Second)), nil
-}
-
-// fallbackNames reads the request's own fallbacks: names, or objects that name
-// a model.
-func fallbackNames(raw []byte) ([]string, *call.Error) {
-	bad := func(why string) ([]string, *call.Error) {
-		return nil, call.NewError(http.StatusBadRequest, "invalid_request_error", "fallbacks", "Invalid 'fallbacks': "+why)
-	}
-	if string(raw) == "null" {
-		return nil, nil
-	}
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil {
-		return bad("expected a list of model names")
-	}
-	names := make([]string, 0, len(list))
-	for i, item := range list {
-		var name string
-		if json.Unmarshal(item, &name) == nil {
-			names = append(names, name)
-			continue
-		}
-		var object map[string]json.RawMessage
-		if json.Unmarshal(item, &object) != nil || json.Unmarshal(object["model"], &name) != nil {
-			return bad(fmt.Sprintf("entry %d is neither a model name nor an object with a model", i))
-		}
-		if len(object) > 1 {
-			return bad(fmt.Sprintf("entry %d changes members besides model, which this gateway does not support", i))
-		}
-		names = append(names, name)
-	}
-	return names, nil
 }
 
 func itoa(buf *[]byte, n int) string {

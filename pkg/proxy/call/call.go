@@ -105,6 +105,9 @@ type Deployment struct {
 	TokenPrice float64
 	// Tags are what requests are matched with where tags route.
 	Tags []string
+	// TeamID is the team that the deployment belongs to, empty for everybody's;
+	// TeamName is what that team calls it, empty for Group.
+	TeamID, TeamName string
 	// Paused takes a deployment out until the configuration says otherwise.
 	Paused bool
 	// NoWebSearch says that web search tools do not work here.
@@ -200,6 +203,9 @@ type Call struct {
 	Attempts, Retries, Fallbacks int
 	// MaxRetries is the budget that Retries came out of.
 	MaxRetries int
+	// Failures are the errors of the groups before the last, where the plan asks
+	// for them.
+	Failures []*Error
 	// Status is what the client got; 499 when it left before an answer.
 	Status int
 	// FirstByte and End are when the answer began and was complete.

@@ -9,6 +9,8 @@ import (
 type Plan struct {
 	// Model is the name that the client asked for.
 	Model string
+	// TeamID is the caller's team: it may use that team's deployments.
+	TeamID string
 	// Stream says that the client wants a stream.
 	Stream bool
 	// NumRetries, Timeout and StreamTimeout are the request's own settings, by
@@ -17,6 +19,10 @@ type Plan struct {
 	Timeout, StreamTimeout time.Duration
 	// Fallbacks replace the configured ones when not nil.
 	Fallbacks []string
+	// Hop is told before the n-th of Fallbacks is tried; it may be nil.
+	Hop func(n int)
+	// KeepErrors gathers the errors of the groups that failed in Call.Failures.
+	KeepErrors bool
 	// DisableFallbacks ends the call with the first group's error.
 	DisableFallbacks bool
 	// Tags are the request's routing tags. They are read only where tags route.

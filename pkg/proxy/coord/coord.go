@@ -210,22 +210,50 @@ func head(s string) string {
 	return s
 }
 
+// increase adds to a counter and gives it a life if it has none yet, in one
+// step. (EXPIRE with NX would need Redis 7, and a counter that never ends would
+// take a deployment out for good on an older one.)
+const increase = `local n = redis.call('INCRBYFLOAT', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return n`
+
+func addTo(ctx context.Context, p redis.Pipeliner, key string, n int64, ttl time.Duration) *redis.Cmd {
+	return p.Eval(ctx, increase, []string{key}, n, max(ttl, time.Second).Milliseconds())
+}
+
+// sum is what a counter holds after addTo.
+func sum(cmd *redis.Cmd) int64 {
+	text, err := cmd.Text()
+	if err != nil {
+		return 0
+	}
+	return count(text)
+}
+
+// count reads a counter; 0 is what is none.
+func count(text string) int64 {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 0 && f <= 1e15) {
+		return 0
+	}
+	return int64(f)
+}
+
 // fail counts under LiteLLM's key and judges the sum.
 func (c *Coord) fail(ctx context.Context, f *call.Failure) {
 	key := "deployment:" + f.ID + ":allowed_fails"
 	if f.Counter != "" {
 		key += ":" + f.Counter
 	}
-	var n *redis.IntCmd
+	var n *redis.Cmd
 	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
 		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
-			n = p.Incr(ctx, c.key(key))
-			p.ExpireNX(ctx, c.key(key), max(f.Window, time.Second))
+			n = addTo(ctx, p, c.key(key), 1, f.Window)
 			return nil
 		})
 		return err
 	})
-	if err == nil && n.Val() > int64(f.Allowed) {
+	if err == nil && sum(n) > int64(f.Allowed) {
 		c.o.Router.Cool(f.ID, f.Cooldown.For)
 		c.handle(ctx, event{cooldown: f.Cooldown})
 	}
@@ -419,7 +447,7 @@ func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) boo
 	for _, n := range news {
 		c.sent[n.d.ID] = sent{n.own.Minute, n.own.Requests, n.own.Tokens}
 	}
-	sums := make([][2]*redis.FloatCmd, len(news))
+	sums := make([][2]*redis.Cmd, len(news))
 	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
 		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, n := range news {
@@ -429,8 +457,7 @@ func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) boo
 						key string
 						n   int64
 					}{{rpm, n.requests}, {tpm, n.tokens}} {
-						sums[i][j] = p.IncrByFloat(ctx, one.key, float64(one.n))
-						p.ExpireNX(ctx, one.key, usageTTL)
+						sums[i][j] = addTo(ctx, p, one.key, one.n, usageTTL)
 					}
 				}
 			}
@@ -445,7 +472,7 @@ func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) boo
 		case err == nil && c.o.UsageV2:
 			told[n.d.ID] = true
 			c.o.Router.Others(n.d.ID, call.DeploymentUsage{
-				Minute: n.own.Minute, Requests: int64(sums[i][0].Val()) - n.own.Requests, Tokens: int64(sums[i][1].Val()) - n.own.Tokens,
+				Minute: n.own.Minute, Requests: sum(sums[i][0]) - n.own.Requests, Tokens: sum(sums[i][1]) - n.own.Tokens,
 			})
 		}
 	}
@@ -466,15 +493,8 @@ func (c *Coord) others(ctx context.Context, told map[string]bool) {
 				if own.minute != minute {
 					own = sent{}
 				}
-				sum := func(text string) int64 {
-					f, err := strconv.ParseFloat(text, 64)
-					if err != nil || f < 0 || f > 1e15 {
-						return 0
-					}
-					return int64(f)
-				}
 				c.o.Router.Others(d.ID, call.DeploymentUsage{
-					Minute: minute, Requests: sum(values[2*i]) - own.requests, Tokens: sum(values[2*i+1]) - own.tokens,
+					Minute: minute, Requests: count(values[2*i]) - own.requests, Tokens: count(values[2*i+1]) - own.tokens,
 				})
 			}
 		}

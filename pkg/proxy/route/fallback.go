@@ -27,7 +27,10 @@ func (r *run) fallback(ctx context.Context, g *group, first *call.Error) *call.E
 		r.tried = []string{g.name}
 	}
 	var last *call.Error
-	for _, name := range chain {
+	if r.p.KeepErrors {
+		r.c.Failures = append(r.c.Failures, first)
+	}
+	for i, name := range chain {
 		if slices.Contains(r.tried, name) {
 			continue
 		}
@@ -37,7 +40,10 @@ func (r *run) fallback(ctx context.Context, g *group, first *call.Error) *call.E
 		r.depth++
 		r.tried = append(r.tried, name)
 		r.c.Fallbacks++
-		target, ok := r.s.resolve(name)
+		if r.p.Hop != nil && r.p.Fallbacks != nil {
+			r.p.Hop(i)
+		}
+		target, ok := r.s.resolve(name, r.p.TeamID)
 		if !ok {
 			last = unknownModel(name)
 			continue

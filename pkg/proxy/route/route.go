@@ -146,30 +146,53 @@ func (r *Router) Replace(deployments []*call.Deployment, o Options) error {
 // configuration, then visible aliases.
 func (r *Router) Models() []string { return r.current.Load().listed }
 
-// Has reports whether a name leads to a deployment.
+// Has reports whether a name leads to a deployment, for whomever.
 func (r *Router) Has(model string) bool {
-	_, ok := r.current.Load().resolve(model)
-	return ok
+	s := r.current.Load()
+	if _, ok := s.resolve(model, ""); ok {
+		return true
+	}
+	for key := range s.teams {
+		if key.name == model {
+			return true
+		}
+	}
+	return false
 }
 
 // Cool leaves a deployment out for a time, as another instance has found.
 func (r *Router) Cool(id string, d time.Duration) {
 	s := r.current.Load()
-	if g := s.ids[id]; g != nil && d > 0 && !s.o.DisableCooldowns {
-		g.nodes[0].cool(s.o.mono() + int64(d))
+	if n := s.node(id); n != nil && d > 0 && !s.o.DisableCooldowns {
+		n.cool(s.o.mono() + int64(d))
 	}
+}
+
+// node finds a deployment by its id.
+func (s *snapshot) node(id string) *Node {
+	if g := s.ids[id]; g != nil {
+		return g.nodes[0]
+	}
+	for _, g := range s.teams {
+		for _, n := range g.nodes {
+			if n.ID == id {
+				return n
+			}
+		}
+	}
+	return nil
 }
 
 // Unhealthy leaves a deployment out for a time because a background check
 // failed; 0 takes it in again. It matters only with HealthRouting.
 func (r *Router) Unhealthy(id string, d time.Duration) {
 	s := r.current.Load()
-	if g := s.ids[id]; g != nil {
+	if n := s.node(id); n != nil {
 		until := int64(0)
 		if d > 0 {
 			until = s.o.mono() + int64(d)
 		}
-		g.nodes[0].state.unhealthyUntil.Store(until)
+		n.state.unhealthyUntil.Store(until)
 	}
 }
 
@@ -211,8 +234,8 @@ func (r *Router) Usage(visit func(d *call.Deployment, u call.DeploymentUsage)) {
 
 // Others says what other instances have sent to a deployment.
 func (r *Router) Others(id string, u call.DeploymentUsage) {
-	if g := r.current.Load().ids[id]; g != nil {
-		g.nodes[0].state.use.others(u)
+	if n := r.current.Load().node(id); n != nil {
+		n.state.use.others(u)
 	}
 }
 
@@ -223,7 +246,7 @@ func (r *Router) Empty() bool { return len(r.current.Load().nodes) == 0 }
 // the error that the client shall see. It fills in the counters of c.
 func (r *Router) Run(ctx context.Context, c *call.Call, p *call.Plan, a call.Attempter) *call.Error {
 	s := r.current.Load()
-	g, ok := s.resolve(p.Model)
+	g, ok := s.resolve(p.Model, p.TeamID)
 	if !ok {
 		return unknownModel(p.Model)
 	}

@@ -20,6 +20,7 @@ type snapshot struct {
 	groups   map[string]*group
 	ids      map[string]*group
 	byModel  map[string]*group // litellm_params.model -> its deployments
+	teams    map[teamModel]*group
 	patterns patterns
 	listed   []string
 	// first is the group that serves names which nothing else serves.
@@ -29,6 +30,9 @@ type snapshot struct {
 	bound  sync.Map // wildcard names -> *group
 	bounds atomic.Int32
 }
+
+// teamModel is a name that means something to one team alone.
+type teamModel struct{ team, name string }
 
 // group is the deployments behind one name.
 type group struct {
@@ -117,6 +121,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		groups:  map[string]*group{},
 		ids:     map[string]*group{},
 		byModel: map[string]*group{},
+		teams:   map[teamModel]*group{},
 		counts:  !shuffles || o.PreCallChecks,
 	}
 	states := map[string]*state{}
@@ -137,6 +142,10 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		}
 		n := &Node{Deployment: d, state: st}
 		s.nodes = append(s.nodes, n)
+		if d.TeamID != "" {
+			s.addTeam(n)
+			continue
+		}
 		g := s.groups[d.Group]
 		if g == nil {
 			g = &group{name: d.Group, coolUntil: new(atomic.Int64)}
@@ -167,8 +176,13 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 			s.finish(g)
 		}
 	}
+	for _, g := range s.teams {
+		s.finish(g)
+	}
 	for _, n := range s.nodes {
-		n.group = s.groups[n.Group]
+		if n.group == nil {
+			n.group = s.groups[n.Group]
+		}
 		if until := n.state.coolUntil.Load(); until > n.group.coolUntil.Load() {
 			n.group.coolUntil.Store(until)
 		}
@@ -189,6 +203,23 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 	}
 	s.listed = append(s.listed, aliases...)
 	return s, nil
+}
+
+// addTeam adds a deployment that one team has for itself: it has no part in the
+// groups of others, and cannot be asked for by its id or model.
+func (s *snapshot) addTeam(n *Node) {
+	name := n.TeamName
+	if name == "" {
+		name = n.Group
+	}
+	key := teamModel{n.TeamID, name}
+	g := s.teams[key]
+	if g == nil {
+		g = &group{name: name, coolUntil: new(atomic.Int64)}
+		s.teams[key] = g
+	}
+	g.nodes = append(g.nodes, n)
+	n.group = g
 }
 
 func (s *snapshot) finish(g *group) {
@@ -220,8 +251,13 @@ func b2i(b bool) int {
 	return 0
 }
 
-// resolve finds the group behind a name.
-func (s *snapshot) resolve(model string) (*group, bool) {
+// resolve finds the group behind a name, for a caller of a team.
+func (s *snapshot) resolve(model, team string) (*group, bool) {
+	if team != "" && len(s.teams) > 0 {
+		if g := s.teams[teamModel{team, model}]; g != nil {
+			return g, true
+		}
+	}
 	if g := s.groups[model]; g != nil && (len(s.o.Aliases) == 0 || s.o.Aliases[model].Model == "") {
 		return g, true
 	}

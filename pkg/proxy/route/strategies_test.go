@@ -545,3 +545,36 @@ func BenchmarkRun(b *testing.B) {
 		}
 	}
 }
+
+func TestADeploymentOfATeamServesThatTeamAlone(t *testing.T) {
+	team := func(name string) func(*call.Deployment) {
+		return func(d *call.Deployment) { d.TeamID, d.TeamName = "t1", name }
+	}
+	list := []*call.Deployment{d("all", "gpt"), d("own", "internal-name", team("gpt")), d("same", "mine", team(""))}
+	o := Options{NumRetries: ptr(0), Fallbacks: []Fallback{{"gpt", []string{"mine"}}}}
+	r := mustNew(t, list, o)
+	for _, tt := range []struct{ team, model, want string }{
+		{"", "gpt", "all"}, {"t2", "gpt", "all"}, {"t1", "gpt", "own"}, {"t1", "mine", "same"},
+		{"", "mine", ""}, {"t2", "mine", ""}, {"", "own", ""}, {"", "m-own", ""}, {"", "internal-name", ""}, {"t2", "internal-name", ""},
+	} {
+		s := &script{}
+		err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: tt.model, TeamID: tt.team}, s)
+		switch {
+		case tt.want == "" && err == nil:
+			t.Errorf("%q of team %q went to %v", tt.model, tt.team, s.log)
+		case tt.want != "" && (err != nil || s.log[0] != tt.want):
+			t.Errorf("%q of team %q went to %v, %v; want %s", tt.model, tt.team, s.log, err, tt.want)
+		}
+	}
+	s := &script{answers: map[string][]*call.Error{"all": {failure(call.ClassInternalServer)}}}
+	if err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "gpt"}, s); err == nil || slices.Contains(s.log, "same") {
+		t.Errorf("a fallback led a stranger to a team's deployment: %v", s.log)
+	}
+	if slices.Contains(r.Models(), "mine") || !r.Has("mine") {
+		t.Errorf("models %v, has mine: %v", r.Models(), r.Has("mine"))
+	}
+	r.Cool("own", time.Hour)
+	if err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "gpt", TeamID: "t1", DisableFallbacks: true}, &script{}); err == nil || err.StatusCode() != 429 {
+		t.Errorf("a cooldown of a team's deployment: %v", err)
+	}
+}

@@ -41,6 +41,7 @@ const (
 	ContextWindowFallbackDict
 	ContentPolicyFallbacks
 	DisableFallbacks
+	IncludeFallbackErrors
 	Cache
 	Caching
 	TTL
@@ -105,6 +106,7 @@ var names = [members]string{
 	ContextWindowFallbackDict:         "context_window_fallback_dict",
 	ContentPolicyFallbacks:            "content_policy_fallbacks",
 	DisableFallbacks:                  "disable_fallbacks",
+	IncludeFallbackErrors:             "include_fallback_errors",
 	Cache:                             "cache",
 	Caching:                           "caching",
 	TTL:                               "ttl",
