@@ -28,6 +28,9 @@ func (s *session) apply(ctx context.Context, m Migration, sc script) (a Applied,
 	if err := s.guards(ctx, sc.mode); err != nil {
 		return a, false, s.failure(ctx, "setting up the session for "+m.Name, err)
 	}
+	if err := s.repairInvalid(ctx, sc); err != nil {
+		return a, false, err
+	}
 	if err := s.checkIndexes(ctx, m, sc); err != nil {
 		return a, false, err
 	}
@@ -450,12 +453,12 @@ func (s *session) checkIndexes(ctx context.Context, m Migration, sc script) erro
 		case x.concurrently && partitioned:
 			e.Rule, e.SQLState = "PART001", "0A000"
 			e.Message = fmt.Sprintf("cannot create index on partitioned table %q concurrently", x.table)
-			e.Hint = "Build the index on each partition concurrently, create it on the table with ON ONLY, and attach the partitions' indexes to it."
+			e.Hint = "--online-indexes builds it on each partition and puts the parent's index together from them."
 			return e
 		case x.ifNotExists && invalid:
 			e.Rule = "IDX001"
 			e.Message = fmt.Sprintf("index %q exists but is invalid, left by a concurrent build that failed; IF NOT EXISTS would keep it so", x.name)
-			e.Hint = fmt.Sprintf("Drop it first: DROP INDEX CONCURRENTLY %s;", pgx.Identifier{schema, x.name}.Sanitize())
+			e.Hint = fmt.Sprintf("--repair-invalid drops it and builds it anew; by hand: DROP INDEX CONCURRENTLY %s;", pgx.Identifier{schema, x.name}.Sanitize())
 			return e
 		}
 	}

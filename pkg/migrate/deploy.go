@@ -25,7 +25,9 @@ type DeployResult struct {
 	Warnings []Warning `json:"warnings"`
 	// Baselined were recorded as applied before the rest was run.
 	Baselined []string `json:"baselined,omitempty"`
-	DryRun    bool     `json:"dry_run,omitempty"`
+	// Skipped were recorded without building their indexes.
+	Skipped []Skipped `json:"skipped,omitempty"`
+	DryRun  bool      `json:"dry_run,omitempty"`
 }
 
 // Applied is one migration that this run applied.
@@ -174,10 +176,11 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 			return false, m.Err
 		}
 		scripts[i] = prepare(m)
-		if scripts[i].refusal != nil {
-			return false, scripts[i].refusal
+		if err := p.consent(&scripts[i]); err != nil {
+			return false, err
 		}
 	}
+	todo, scripts = p.reorder(todo, scripts)
 	if p.o.DryRun {
 		return false, nil
 	}
@@ -193,7 +196,26 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		if ctx.Err() != nil {
 			return false, p.cancelled(ctx, fmt.Sprintf("before %s; what ran before is applied", m.Name), nil)
 		}
-		a, deadlock, err := s.apply(ctx, m, scripts[i])
+		if p.o.SkipIndexMigrations && scripts[i].indexOnly() {
+			skipped, err := s.skipIndexes(ctx, m, scripts[i])
+			if err != nil {
+				return false, err
+			}
+			r.Skipped = append(r.Skipped, skipped)
+			r.Pending = without(r.Pending, m.Name)
+			continue
+		}
+		mode, steps, err := s.route(ctx, m, scripts[i])
+		if err != nil {
+			return false, err
+		}
+		var a Applied
+		var deadlock bool
+		if mode == Online || mode == Split {
+			a, deadlock, err = s.stepwise(ctx, m, mode, steps)
+		} else {
+			a, deadlock, err = s.apply(ctx, m, scripts[i])
+		}
 		if deadlock && restart < p.o.MaxRetries {
 			return true, nil
 		}
@@ -204,6 +226,42 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		r.Pending = without(r.Pending, m.Name)
 	}
 	return false, nil
+}
+
+// consent refuses a script that cannot be run as it is, unless an option says
+// how to run it all the same.
+func (p *Provider) consent(sc *script) error {
+	switch {
+	case sc.refusal == nil:
+		sc.split = false
+	case sc.split && (p.o.SplitConcurrent || (p.o.OnlineIndexes || p.o.SkipIndexMigrations) && sc.indexOnly()):
+		sc.refusal = nil
+	default:
+		return sc.refusal
+	}
+	return nil
+}
+
+// reorder puts index-only files behind the others, where that is asked for and
+// does no harm.
+func (p *Provider) reorder(todo []Migration, scripts []script) ([]Migration, []script) {
+	if !p.o.OnlineIndexes {
+		return todo, scripts
+	}
+	var first, last []int
+	for i, sc := range scripts {
+		if sc.indexOnly() && sc.deferrable(scripts[i+1:]) {
+			last = append(last, i)
+		} else {
+			first = append(first, i)
+		}
+	}
+	var migrations []Migration
+	var ordered []script
+	for _, i := range append(first, last...) {
+		migrations, ordered = append(migrations, todo[i]), append(ordered, scripts[i])
+	}
+	return migrations, ordered
 }
 
 // before reports whether a comes before b in the set's own order.

@@ -144,7 +144,7 @@ func (r Row) ours() (mode Mode, ours bool) {
 	if len(r.ID) != 36 || r.ID[26:] != mark {
 		return "", false
 	}
-	for _, m := range []Mode{Atomic, Bare, Native} {
+	for _, m := range []Mode{Atomic, Bare, Native, Online, Split} {
 		if r.ID[24:26] == fmt.Sprintf("%x", m[:1]) {
 			return m, true
 		}

@@ -62,6 +62,16 @@ type Options struct {
 	// AutoBaseline lets Deploy give a database without a history one, if its
 	// schema shows no migration in part.
 	AutoBaseline bool
+	// OnlineIndexes builds the indexes of index-only files concurrently, after
+	// the other files; on partitioned tables for each partition.
+	OnlineIndexes bool
+	// SkipIndexMigrations records index-only files without building anything.
+	SkipIndexMigrations bool
+	// SplitConcurrent runs a file statement by statement when one of its
+	// statements cannot run inside a transaction.
+	SplitConcurrent bool
+	// RepairInvalid drops an invalid index whose name a file wants to use.
+	RepairInvalid bool
 	// DryRun stops before the first change.
 	DryRun bool
 	// OnEvent is called for each step, from one goroutine at a time; the run

@@ -14,6 +14,12 @@ const (
 	Atomic Mode = "atomic"
 	// Bare: one statement that cannot run inside a transaction.
 	Bare Mode = "bare"
+	// Online: an index-only file, rewritten so that tables can be written to
+	// meanwhile.
+	Online Mode = "online"
+	// Split: a file's statements one by one, because one of them cannot run
+	// inside a transaction.
+	Split Mode = "split"
 	// Native: the file has its own BEGIN and COMMIT and is sent as it is.
 	Native Mode = "native"
 )
@@ -24,6 +30,7 @@ type script struct {
 	statements []statement
 	mode       Mode
 	refusal    *Error // the file cannot be run as it is
+	split      bool   // it can be run statement by statement
 }
 
 // prepare chooses the mode of a migration.
@@ -44,8 +51,9 @@ func prepare(m Migration) script {
 			Code: "P3018", Rule: "TXN001", SQLState: "25001", Migration: m.Name, kind: kindRefused,
 			Line:    1 + strings.Count(s.sql[:outside[0].start], "\n"),
 			Message: what + " cannot run inside a transaction block, and a file with several statements is one",
-			Hint:    "give the statement a migration of its own",
+			Hint:    "give the statement a migration of its own, or run the file statement by statement with --split-concurrent: what ran before a failure is then kept",
 		}
+		s.split = !control
 	case len(outside) == 1:
 		s.mode = Bare
 	case control:

@@ -100,9 +100,9 @@ func (p *peer) answer(out []byte, err error) string {
 	return a.Error.Code
 }
 
-// step is one command: a deploy of a folder, or a resolve, which is Prisma's in
+// turn is one command: a deploy of a folder, or a resolve, which is Prisma's in
 // both runs.
-type step struct {
+type turn struct {
 	list    map[string]string
 	resolve string // applied, rolledback
 	name    string
@@ -118,7 +118,7 @@ func TestBothToolsWriteTheSameHistory(t *testing.T) {
 	bad := map[string]string{"1_init": initSQL, "2_bad": "CREATE TABLE \"B\"(id int); SELECT 1/0;", "3_more": `CREATE TABLE "D"(id int)`}
 	fixed := map[string]string{"1_init": initSQL, "2_bad": `CREATE TABLE "B"(id int)`, "3_more": `CREATE TABLE "D"(id int)`}
 	one := map[string]string{"1_init": initSQL}
-	tests := map[string][]step{
+	tests := map[string][]turn{
 		"MC01 MC02 twice":              {{list: one}, {list: one}},
 		"MC03 empty":                   {{list: nil}},
 		"MC06 MC07 fails and blocks":   {{list: bad, prisma: "error", ours: "P3018"}, {list: bad, prisma: "P3009"}},
