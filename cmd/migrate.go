@@ -37,7 +37,8 @@ The database is named by the first of: --database-url, LLMGW_MIGRATE_DATABASE_UR
 DIRECT_URL, general_settings.database_url of -c, DATABASE_URL, DATABASE_HOST with
 DATABASE_USER, DATABASE_PASSWORD and DATABASE_NAME.`,
 	})
-	c.AddCommand(newMigrateDeployCommand(a), newMigrateStatusCommand(a), newMigrateResolveCommand(a), newMigrateBaselineCommand(a), newMigrateWaitCommand(a))
+	c.AddCommand(newMigrateDeployCommand(a), newMigrateStatusCommand(a), newMigrateResolveCommand(a), newMigratePlanCommand(a),
+		newMigrateBaselineCommand(a), newMigrateWaitCommand(a), newMigrateRepairIndexesCommand(a), newMigrateDiffCommand(a), newMigrateLintCommand(a), newMigrateUnlockCommand(a))
 	return c
 }
 
@@ -69,7 +70,7 @@ func (f *migrateFlags) declare(fs *pflag.FlagSet) {
 	durationVar(fs, &f.connectWait, "connect-wait", time.Minute, "how long to retry a database that does not answer; 0 is once")
 	durationVar(fs, &f.timeout, "timeout", 0, "limit for the whole command (default $LITELLM_PRISMA_MIGRATE_DEPLOY_TIMEOUT, else none)")
 	fs.BoolVar(&f.strict, "strict", false, "edited and missing migrations are errors")
-	fs.BoolVar(&f.detailed, "detailed-exitcode", false, "exit codes 10 pending, 11 failed, 12 diverged, 14 not managed, 15 locked, 16 refused")
+	fs.BoolVar(&f.detailed, "detailed-exitcode", false, "exit codes 10 pending, 11 failed, 12 diverged, 13 drift, 14 not managed, 15 locked, 16 refused")
 	fs.BoolVar(&f.prisma, "prisma-compat", false, "Prisma's texts, and its exit codes 0 and 1")
 	fs.BoolVar(&f.prismaTLS, "prisma-tls-compat", false, "read sslmode=verify-ca and verify-full as prefer, as Prisma does")
 	fs.StringVar(&f.progress, "progress", "auto", "progress on standard error: auto, tui (a live line), plain, none")
@@ -134,6 +135,9 @@ cannot be reached or lets nobody in; 130, 143 ended by a signal.`,
 	fs.StringVar(&f.o.To, "to", "", "stop after the migration with this `name`")
 	fs.BoolVar(&f.o.DryRun, "dry-run", false, "say what would be applied, and change nothing")
 	fs.BoolVar(&f.o.RetryFailed, "retry-failed", false, "run a failed migration again if llmgw ran it in one transaction, of which the server kept nothing")
+	runFlags{}.declare(c, &f.o)
+	fs.BoolVar(&f.o.AllowPooler, "allow-pooler", false, "run through a transaction pooler: each file in one transaction with a lock of its own")
+	fs.BoolVar(&f.o.Notify, "notify", false, "tell listening servers that the schema has changed (NOTIFY llmgw_schema)")
 	fs.BoolVar(&f.o.AutoBaseline, "auto-baseline", false, "give a database without a history the one that its schema shows, as migrate baseline does")
 	f.head(fs)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -399,7 +403,7 @@ func (f *migrateFlags) status(c *cobra.Command, a *app, check bool, minHead stri
 // isVerdict tells "the database is not in sync" from "could not find out".
 func isVerdict(err error) bool {
 	e, ok := errors.AsType[*migrate.Error](err)
-	return ok && !e.Usage() && !e.Unreachable() && !e.Cancelled() && (e.Code == "" || e.Unmanaged())
+	return ok && !e.Usage() && !e.Unreachable() && !e.Cancelled() && (e.Code == "" || e.Unmanaged() || e.Drift())
 }
 
 func asError(e *migrate.Error) error {
@@ -475,6 +479,8 @@ func (f *migrateFlags) code(err error) int {
 		return 11
 	case e.Diverged():
 		return 12
+	case e.Drift():
+		return 13
 	case e.Pending():
 		return 10
 	}

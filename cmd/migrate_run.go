@@ -72,6 +72,21 @@ func (f *migrateFlags) run(c *cobra.Command, a *app, do func(ctx context.Context
 	defer cancel()
 	r, err := do(ctx, p)
 	show.end()
+	return f.conclude(c, a, outs, r, err)
+}
+
+// finishOffline is run for a command that needs no database.
+func (f *migrateFlags) finishOffline(c *cobra.Command, a *app, r answer, err error) error {
+	outs, oerr := f.out.open(a)
+	if oerr != nil {
+		return oerr
+	}
+	defer outs.discard()
+	return f.conclude(c, a, outs, r, err)
+}
+
+// conclude writes the result and ends with the code.
+func (f *migrateFlags) conclude(c *cobra.Command, a *app, outs *outputs, r answer, err error) error {
 	code := f.code(err)
 	if r.code != nil {
 		code = *r.code
@@ -104,7 +119,7 @@ func (f *migrateFlags) run(c *cobra.Command, a *app, do func(ctx context.Context
 		})
 	}
 	f.terminationLog(code, err)
-	if r.code != nil || r.said && isVerdict(err) {
+	if r.code != nil || r.said {
 		err = nil
 	}
 	return f.finish(c, a, outs, code, err, werr)

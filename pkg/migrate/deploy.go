@@ -85,10 +85,26 @@ func (p *Provider) deploy(ctx context.Context, r *DeployResult) error {
 	if s != nil {
 		r.Database = s.database()
 	}
-	if err != nil {
+	pooled := err != nil && s != nil && s.pooler && p.o.AllowPooler
+	if err != nil && !pooled {
 		return err
 	}
 	defer s.close()
+	if pooled {
+		if err := s.deployPooled(ctx, r); err != nil {
+			return err
+		}
+	} else if err := s.deployDirect(ctx, r); err != nil {
+		return err
+	}
+	if p.o.Notify && len(r.Applied) > 0 {
+		return s.notify(ctx, r.Applied[len(r.Applied)-1].Name)
+	}
+	return nil
+}
+
+// deployDirect has a session of its own and holds the lock all the time.
+func (s *session) deployDirect(ctx context.Context, r *DeployResult) error {
 	for restart := 0; ; restart++ {
 		again, err := s.underLock(ctx, r, restart)
 		if err != nil || !again {
@@ -156,15 +172,7 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 	if p.o.Strict && len(o.edited)+len(o.missing) > 0 {
 		return false, &Error{Code: "LM0008", kind: kindRefused, Message: strictMessage(o)}
 	}
-	todo := o.pending
-	if p.o.To != "" {
-		for i, m := range todo {
-			if m.Name != p.o.To && p.before(p.o.To, m.Name) {
-				todo = todo[:i]
-				break
-			}
-		}
-	}
+	todo := p.upTo(o.pending)
 	if len(todo) > 0 && todo[0].absent {
 		return false, needFilesFor(names(todo))
 	}
@@ -181,13 +189,16 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		}
 	}
 	todo, scripts = p.reorder(todo, scripts)
-	if p.o.DryRun {
-		return false, nil
+	if err := s.checkGuards(ctx, todo, scripts); err != nil {
+		return false, err
 	}
 	if len(todo) > 0 {
 		if err := s.checkPrivileges(ctx, scripts); err != nil {
 			return false, err
 		}
+	}
+	if p.o.DryRun {
+		return false, nil
 	}
 	if err := s.prepareSchema(ctx); err != nil {
 		return false, err
@@ -262,6 +273,16 @@ func (p *Provider) reorder(todo []Migration, scripts []script) ([]Migration, []s
 		migrations, ordered = append(migrations, todo[i]), append(ordered, scripts[i])
 	}
 	return migrations, ordered
+}
+
+// upTo cuts the pending ones behind --to.
+func (p *Provider) upTo(todo []Migration) []Migration {
+	for i, m := range todo {
+		if p.o.To != "" && m.Name != p.o.To && p.before(p.o.To, m.Name) {
+			return todo[:i]
+		}
+	}
+	return todo
 }
 
 // before reports whether a comes before b in the set's own order.

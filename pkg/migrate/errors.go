@@ -19,6 +19,7 @@ const (
 	kindBlocked                 // a failed row stands in the way
 	kindCancelled               // a signal or a deadline
 	kindPending                 // status: something is to be applied
+	kindDrift                   // diff: the schema is another one
 	kindDiverged                // status: both sides have what the other lacks
 )
 
@@ -114,6 +115,9 @@ func (e *Error) Pending() bool { return e.kind == kindPending }
 // Diverged is status' verdict that database and folder each have migrations
 // that the other lacks.
 func (e *Error) Diverged() bool { return e.kind == kindDiverged }
+
+// Drift is diff's verdict that the schema is not what the migrations make.
+func (e *Error) Drift() bool { return e.kind == kindDrift }
 
 // Cancelled reports that a signal or a deadline ended the run.
 func (e *Error) Cancelled() bool { return e.kind == kindCancelled }

@@ -127,7 +127,7 @@ func holderSentence(h *Holder) string {
 	case h == nil:
 		return "the lock was held a moment ago, and its holder is gone"
 	case h.Orphaned:
-		return fmt.Sprintf("the lock is held by %s. It looks orphaned: an idle session that a pooler kept. Ending that session frees it: SELECT pg_terminate_backend(%d)", h, h.PID)
+		return fmt.Sprintf("the lock is held by %s. It looks orphaned: an idle session that a pooler kept. Ending that session frees it: llmgw migrate unlock --terminate, or SELECT pg_terminate_backend(%d)", h, h.PID)
 	}
 	return fmt.Sprintf("the lock is held by %s", h)
 }

@@ -72,6 +72,15 @@ type Options struct {
 	SplitConcurrent bool
 	// RepairInvalid drops an invalid index whose name a file wants to use.
 	RepairInvalid bool
+	// AcceptRewrite lets a file write a large table anew under a lock.
+	AcceptRewrite bool
+	// AllowDrop lets a file drop tables and columns that hold something.
+	AllowDrop bool
+	// AllowPooler goes through a transaction pooler: each file is one
+	// transaction with a lock of its own.
+	AllowPooler bool
+	// Notify tells listening servers that the schema has changed.
+	Notify bool
 	// DryRun stops before the first change.
 	DryRun bool
 	// OnEvent is called for each step, from one goroutine at a time; the run

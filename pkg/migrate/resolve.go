@@ -207,7 +207,7 @@ func (p *Provider) writable(ctx context.Context) (*session, error) {
 	if err == nil && !p.o.NoLock {
 		err = s.checkPooler(ctx)
 	}
-	if err != nil {
+	if err != nil && !(s.pooler && p.o.AllowPooler) {
 		s.close()
 	}
 	return s, err

@@ -34,6 +34,12 @@ func (r *DeployResult) Text(w io.Writer, ok bool) error {
 			b.WriteString("\n")
 		}
 	}
+	for _, m := range r.Skipped {
+		fmt.Fprintf(&b, "\n%s is recorded without its indexes; build them with:\n", m.Name)
+		for _, one := range m.SQL {
+			fmt.Fprintf(&b, "  %s\n", one)
+		}
+	}
 	switch {
 	case r.DryRun && ok && len(r.Pending) > 0:
 		fmt.Fprintf(&b, "\nWould apply %s (dry run, nothing was changed):\n\n", plural(len(r.Pending), "migration", "migrations"))

@@ -28,6 +28,7 @@ var (
 	// The release that llmgw answers as is 0.4.108; the others are a chain of
 	// upgrades, the oldest with 20 migrations.
 	extras = []string{"0.1.21", "0.2.31", "0.4.10", "0.4.40", "0.4.70", "0.4.90", "0.4.108", "0.4.110"}
+	squawk = "squawk-cli@2.66.0"
 	prisma = []string{
 		"@prisma/schema-engine-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7",
 		"@prisma/adapter-pg@6.19.3",
@@ -82,6 +83,8 @@ func run(what []string) error {
 			}
 			// The install scripts would fetch native engines from elsewhere.
 			cmd = exec.Command("npm", append([]string{"install", "--prefix", dir, "--ignore-scripts", "--no-audit", "--no-fund", "--silent"}, prisma...)...)
+		case "squawk":
+			cmd = exec.Command("npm", "install", "--prefix", filepath.Join(cache, "squawk"), "--ignore-scripts", "--no-audit", "--no-fund", "--silent", squawk)
 		case "litellm":
 			dir := filepath.Join(cache, "litellm")
 			if out, err := exec.Command("python3", "-m", "venv", dir).CombinedOutput(); err != nil {
@@ -89,7 +92,7 @@ func run(what []string) error {
 			}
 			cmd = exec.Command(filepath.Join(dir, "bin", "pip"), append([]string{"install", "--quiet"}, litellm...)...)
 		default:
-			return fmt.Errorf("%s: say extras, prisma or litellm", w)
+			return fmt.Errorf("%s: say extras, prisma, squawk or litellm", w)
 		}
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -112,6 +115,8 @@ func there(cache, what string) bool {
 		}
 	case "litellm":
 		files = []string{filepath.Join("litellm", "lib", "python3*", "site-packages", "litellm-"+vocabulary.Compat+".dist-info"), filepath.Join("litellm", "bin", "litellm")}
+	case "squawk":
+		files = []string{filepath.Join("squawk", "node_modules", "squawk-cli", "package.json")}
 	case "prisma":
 		for _, p := range prisma {
 			name := p[:strings.LastIndex(p, "@")]

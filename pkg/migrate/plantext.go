@@ -1,0 +1,103 @@
+package migrate
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// LintError is the verdict of a lint with errors.
+func LintError(n int) *Error {
+	return &Error{kind: kindRefused, Message: plural(n, "error", "errors")}
+}
+
+// WriteHazard writes one finding as text; named adds the migration's name.
+func WriteHazard(w io.Writer, h Hazard, named bool) {
+	at := ""
+	switch {
+	case named && h.Migration != "" && h.Line > 0:
+		at = fmt.Sprintf("%s/migration.sql:%d: ", h.Migration, h.Line)
+	case named && h.Migration != "":
+		at = h.Migration + ": "
+	case h.Line > 0:
+		at = fmt.Sprintf("line %d: ", h.Line)
+	}
+	fmt.Fprintf(w, "%s%s %s: %s", at, h.Severity, h.Rule, h.Message)
+	if h.Duration != "" && h.Duration != "instant" {
+		fmt.Fprintf(w, " (%s)", h.Duration)
+	}
+	if h.Hint != "" && h.Severity != severityInfo {
+		fmt.Fprintf(w, ". %s", h.Hint)
+	}
+	fmt.Fprintln(w)
+}
+
+// Text writes the plan for a person.
+func (r *PlanResult) Text(w io.Writer) error {
+	var b strings.Builder
+	if !r.Offline {
+		fmt.Fprintf(&b, "PostgreSQL %s, database %q, schema %q at %s\n", r.Database.ServerVersion, r.Database.Name, r.Database.Schema, hostPort(r.Database))
+	}
+	fmt.Fprintf(&b, "%s found in %s, %d pending\n", plural(r.Found, "migration", "migrations"), r.From, len(r.Pending))
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "warning: %s%s\n", prefixed(warning.Migration), warning.Message)
+	}
+	if len(r.Tables) > 0 {
+		b.WriteString("\nTables that they touch:\n")
+		for _, t := range r.Tables {
+			fmt.Fprintf(&b, "  %-45s %18s %10s", t.Name, rowsText(t.Rows), bytesText(t.Bytes))
+			if t.Partitioned {
+				fmt.Fprintf(&b, "  %s", plural(t.Partitions, "partition", "partitions"))
+			}
+			b.WriteString("\n")
+		}
+	}
+	for _, m := range r.Migrations {
+		fmt.Fprintf(&b, "\n%s  %s, %s, %s\n", m.Name, plural(m.Statements, "statement", "statements"), m.Mode, m.Phase)
+		for _, l := range m.Locks {
+			fmt.Fprintf(&b, "  %s on %s\n", l.Level, l.Table)
+		}
+		for _, h := range m.Hazards {
+			if h.Severity == severityInfo && h.Rule == "LOCK006" {
+				continue // for every one of them; the JSON has it
+			}
+			b.WriteString("  ")
+			WriteHazard(&b, h, false)
+		}
+	}
+	if len(r.Foreign) > 0 {
+		fmt.Fprintf(&b, "\nLeft alone, no migration makes them: %s\n", few(r.Foreign))
+	}
+	if r.Holder != nil {
+		fmt.Fprintf(&b, "\nA migration is under way: %s.\n", holderSentence(r.Holder))
+	}
+	for _, h := range r.Blockers {
+		fmt.Fprintf(&b, "\nIn the way now: pid %d (%s, %s), its transaction is open for %s\n", h.PID, orNone(h.ApplicationName), h.State, time.Duration(h.SinceSeconds)*time.Second)
+	}
+	b.WriteString("\n")
+	switch {
+	case len(r.Refusals) > 0:
+		for _, f := range r.Refusals {
+			label := f.Rule
+			if label == "" {
+				label = f.Code
+			}
+			fmt.Fprintf(&b, "refused %s: %s\n", label, f.Message)
+		}
+		fmt.Fprintf(&b, "A deploy would refuse: %s.\n", plural(len(r.Refusals), "reason", "reasons"))
+	case len(r.Pending) == 0:
+		b.WriteString("No pending migrations to apply.\n")
+	default:
+		fmt.Fprintf(&b, "A deploy would apply %s.\n", plural(len(r.Pending), "migration", "migrations"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func prefixed(name string) string {
+	if name == "" {
+		return ""
+	}
+	return name + ": "
+}
