@@ -24,6 +24,7 @@ import (
 func newDoctorCommand(a *app) *cobra.Command {
 	var (
 		in        doctorInput
+		old       doctorKnown
 		severity  string
 		failOn    string
 		duplicate bool
@@ -57,6 +58,9 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 			}
 			if _, err := (&lint.Result{}).Fails(failOn); err != nil {
 				return usagef("%w", err)
+			}
+			if err := old.read(c); err != nil {
+				return err
 			}
 			outs, err := out.open(a)
 			if err != nil {
@@ -97,15 +101,28 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 					}
 				}
 			}
+			if err := old.apply(a, r); err != nil {
+				return err
+			}
+			if r.FailOn != "" && !c.Flags().Changed("fail-on") {
+				failOn = r.FailOn
+			}
 			err = outs.each(func(w io.Writer, format string) error {
-				ro := report.Options{MinSeverity: least, ShowDuplicates: duplicate, Version: buildVersion(), Width: doctorWidth(a)}
+				ro := report.Options{MinSeverity: least, ShowDuplicates: duplicate, Version: buildVersion(), Width: doctorWidth(a), FailOn: failOn}
 				switch format {
 				case "json":
 					return report.JSON(w, r, ro)
 				case "github":
+					if err := githubSummary(r, ro); err != nil {
+						a.warnf("%s", err)
+					}
 					return report.GitHub(w, r, ro)
 				case "sarif":
 					return report.SARIF(w, r, ro)
+				case "gitlab":
+					return report.GitLab(w, r, ro)
+				case "junit":
+					return report.JUnit(w, r, ro)
 				}
 				ro.Color = w == a.out && a.colorOn(a.outTTY)
 				return report.Text(w, r, ro)
@@ -123,9 +140,6 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 				}
 				return usagef("%w", errors.Join(lines...))
 			}
-			if r.FailOn != "" && !c.Flags().Changed("fail-on") {
-				failOn = r.FailOn
-			}
 			if fails, _ := r.Fails(failOn); fails {
 				return badAnswer(nil)
 			}
@@ -134,12 +148,13 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 	}
 	fs := c.Flags()
 	in.declare(fs)
+	old.declare(fs)
 	fs.StringVar(&severity, "min-severity", "info", "show findings from this severity on: error, warning, info")
 	fs.StringVar(&failOn, "fail-on", "error", "exit 1 from this severity on: error, warning, info, never")
 	fs.BoolVar(&duplicate, "show-duplicates", false, "show every occurrence instead of \"+N more\"")
 	fs.BoolVar(&fix, "fix", false, "apply the fixes that change nothing but what the finding names")
 	fs.BoolVar(&diff, "diff", false, "show what --fix would change, and change nothing (exit 1 if it would)")
-	out = outputVar(fs, "text", "json", "github", "sarif")
+	out = outputVar(fs, "text", "json", "sarif", "github", "gitlab", "junit")
 	c.AddCommand(newDoctorExplainCommand(a), newDoctorRulesCommand(a))
 	return c
 }

@@ -85,6 +85,11 @@ type Result struct {
 	FailOn     string   // from the settings file, "" when it does not say
 	Model      *rule.Model
 	Sources    map[string][]byte // text of the files, for carets
+	Ran        []string          // ids of the rules that were judged or skipped
+
+	Baseline  []rule.Hit // findings that the baseline knows
+	Gone      []Known    // entries of the baseline that nothing matches any more
+	Untouched int        // findings on lines that did not change
 }
 
 // ErrNothing says that no input holds anything to judge.
@@ -131,6 +136,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			continue
 		}
 		ran[known.ID] = true
+		r.Ran = append(r.Ran, known.ID)
 		for _, u := range model.Units {
 			if err := ctx.Err(); err != nil {
 				return nil, err

@@ -150,3 +150,18 @@ func location(file string, line, col, endCol int, message string) obj {
 	}
 	return l
 }
+
+// GitHubSummary writes the findings as a table for the page of a job.
+func GitHubSummary(w io.Writer, r *lint.Result, o Options) error {
+	b := bufio.NewWriter(w)
+	cell := strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "<", "&lt;").Replace
+	fmt.Fprintf(b, "### llmgw doctor\n\n%s\n\n", cell(Summary(r, o.MinSeverity)))
+	if hits := shown(r.Findings, o.MinSeverity); len(hits) > 0 {
+		fmt.Fprintf(b, "| Severity | Rule | Where | What |\n|---|---|---|---|\n")
+		for _, h := range hits {
+			fmt.Fprintf(b, "| %s | [%s](%s%s.md) %s | `%s` | %s |\n", h.Severity, h.ID, ruleURL, h.ID, h.Name, cell(h.Pos.String()), cell(h.Message))
+		}
+		fmt.Fprintln(b)
+	}
+	return b.Flush()
+}

@@ -1,11 +1,8 @@
 package report
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/llmgw/llmgw/internal/finding"
@@ -48,6 +45,8 @@ type jsonSummary struct {
 	Warning    int `json:"warning"`
 	Info       int `json:"info"`
 	Suppressed int `json:"suppressed"`
+	Baseline   int `json:"baseline"`
+	Fixed      int `json:"fixed_since_baseline"`
 }
 
 type jsonFinding struct {
@@ -93,7 +92,7 @@ func JSON(w io.Writer, r *lint.Result, o Options) error {
 	out := jsonReport{
 		Schema: Schema, Tool: jsonTool{"llmgw doctor", o.Version, len(rule.All())}, Profile: r.Profile, Target: string(r.Target),
 		Inputs: r.Inputs, Findings: []jsonFinding{}, Skipped: r.Skipped, Problems: []jsonProblem{}, Notes: r.Notes,
-		Summary: jsonSummary{e, warn, info, len(r.Suppressed)},
+		Summary: jsonSummary{e, warn, info, len(r.Suppressed), len(r.Baseline), len(r.Gone)},
 	}
 	if out.Inputs == nil {
 		out.Inputs = []lint.Input{}
@@ -125,7 +124,7 @@ func (q *quoter) json(r *lint.Result, h rule.Hit) jsonFinding {
 	f := jsonFinding{
 		ID: h.ID, Name: h.Name, Severity: h.Severity, Message: h.Message, File: h.Pos.File, Line: h.Pos.Line, Column: h.Pos.Col,
 		Path: h.Path, Why: h.Why, Fix: h.Fix, Detail: h.Detail, Properties: h.Props, Edits: h.Edits,
-		Fingerprint: Fingerprint(r, h), URL: ruleURL + h.ID + ".md",
+		Fingerprint: lint.Fingerprint(r, h), URL: ruleURL + h.ID + ".md",
 	}
 	for _, rel := range h.Related {
 		f.Related = append(f.Related, jsonRelated{rel.Pos.File, rel.Pos.Line, rel.Pos.Col, rel.Message})
@@ -135,23 +134,4 @@ func (q *quoter) json(r *lint.Result, h rule.Hit) jsonFinding {
 		f.EndColumn = utf8.RuneCount(q.sources[h.Pos.File][from:h.Pos.End]) + 1
 	}
 	return f
-}
-
-// Fingerprint identifies a finding across edits elsewhere in the file: it holds
-// no line numbers, and no values of the files.
-func Fingerprint(r *lint.Result, h rule.Hit) string {
-	identity := ""
-	if r.Model != nil {
-		for _, o := range r.Model.Objects {
-			if o.File == h.Pos.File && h.Pos.Line >= o.FirstLine && h.Pos.Line <= o.LastLine {
-				identity = o.String()
-			}
-		}
-	}
-	what := h.Path
-	if what == "" {
-		what = h.Message
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{h.ID, h.Pos.File, identity, what}, "\x00")))
-	return hex.EncodeToString(sum[:6])
 }

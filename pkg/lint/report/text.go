@@ -24,6 +24,7 @@ type Options struct {
 	MinSeverity    finding.Severity
 	ShowDuplicates bool
 	Version        string // of llmgw, for json
+	FailOn         string // what the exit code says is a failure; error when ""
 }
 
 type printer struct {
@@ -173,6 +174,12 @@ func Summary(r *lint.Result, least finding.Severity) string {
 	if n := len(r.Suppressed); n > 0 {
 		notes = append(notes, fmt.Sprintf("%d suppressed", n))
 	}
+	if n := len(r.Baseline); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d in baseline", n))
+	}
+	if n := r.Untouched; n > 0 {
+		notes = append(notes, fmt.Sprintf("%d on unchanged lines not shown", n))
+	}
 	if hidden := len(r.Findings) - len(shown(r.Findings, least)); hidden > 0 {
 		notes = append(notes, fmt.Sprintf("%d below %s not shown", hidden, least))
 	}
@@ -194,4 +201,7 @@ func Summary(r *lint.Result, least finding.Severity) string {
 
 func (p *printer) summary(r *lint.Result) {
 	fmt.Fprintln(p.w, Summary(r, p.o.MinSeverity))
+	for _, e := range r.Gone {
+		fmt.Fprintf(p.w, "no longer found: %s in %s (%s); --write-baseline forgets it\n", e.Rule, e.File, e.Message)
+	}
 }
