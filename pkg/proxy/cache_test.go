@@ -81,6 +81,9 @@ func TestTheCacheAnswersTheSecondRequest(t *testing.T) {
 	if !strings.HasPrefix(key, "llmgw1:") || second.Header.Get("x-litellm-cache-key") != key {
 		t.Errorf("keys %q and %q", key, second.Header.Get("x-litellm-cache-key"))
 	}
+	if id := second.Header.Get("x-litellm-model-id"); id == "" || id != first.Header.Get("x-litellm-model-id") || second.Header.Get("x-litellm-model-group") != "fast" {
+		t.Errorf("the second answer names %q %q", id, second.Header.Get("x-litellm-model-group"))
+	}
 	if second.StatusCode != 200 || second.Header.Get("Content-Type") != "application/json" || second.Header.Get("x-litellm-call-id") == "" {
 		t.Errorf("%d %v", second.StatusCode, second.Header)
 	}

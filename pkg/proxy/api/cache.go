@@ -61,6 +61,10 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 	w, h := c.x.w, c.x.w.Header()
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
+	if hit.ModelID != "" {
+		h["X-Litellm-Model-Id"] = c.values.one(hit.ModelID)
+	}
+	h["X-Litellm-Model-Group"] = c.values.one(c.call.Model)
 	c.call.FirstByte = time.Now()
 	timings(h, &c.call, &c.values, c.call.FirstByte)
 	if c.call.Stream {
@@ -98,6 +102,7 @@ func (c *chat) gather(out []byte) {
 // keepStream keeps a stream that has ended well.
 func (c *chat) keepStream() {
 	if c.kept.events != nil {
+		c.kept.ticket.ModelID = c.call.Deployment.ID
 		c.a.o.Cache.Keep(&c.kept.ticket, c.kept.events.b, c.exchange.Outcome().Usage)
 	}
 }
@@ -105,6 +110,7 @@ func (c *chat) keepStream() {
 // keepAnswer keeps a complete answer.
 func (c *chat) keepAnswer(body []byte) {
 	if c.kept.ticket.Keep {
+		c.kept.ticket.ModelID = c.call.Deployment.ID
 		c.a.o.Cache.Keep(&c.kept.ticket, body, c.exchange.Outcome().Usage)
 	}
 }

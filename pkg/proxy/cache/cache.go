@@ -160,7 +160,7 @@ func (c *Cache) Lookup(ctx context.Context, q *wire.CacheQuery, t *wire.CacheTic
 		return nil, nil
 	}
 	c.hits.Add(1)
-	return &wire.CacheHit{Body: e.body, Usage: e.usage}, nil
+	return &wire.CacheHit{Body: e.body, Usage: e.usage, ModelID: e.model}, nil
 }
 
 // get asks memory, then Redis.
@@ -210,7 +210,7 @@ func (c *Cache) Keep(t *wire.CacheTicket, body []byte, usage call.Usage) {
 		body = slices.Clone(body)
 	}
 	now := time.Now()
-	e := &entry{body: body, at: now, until: now.Add(t.TTL), usage: usage}
+	e := &entry{body: body, at: now, until: now.Add(t.TTL), usage: usage, model: t.ModelID}
 	if c.memory != nil {
 		ttl := t.TTL
 		if c.shared != nil {

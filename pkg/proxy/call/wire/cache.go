@@ -31,14 +31,17 @@ type CacheTicket struct {
 	Keep   bool
 	TTL    time.Duration
 	Stream bool
+	// ModelID is the deployment that answered; the handler sets it before Keep.
+	ModelID string
 }
 
 // CacheHit is an answer that was given before.
 type CacheHit struct {
 	// Body is a JSON answer, or all events of a stream. It must not be changed.
 	Body []byte
-	// Usage is what it used then.
-	Usage call.Usage
+	// Usage is what it used then, ModelID the deployment that gave it.
+	Usage   call.Usage
+	ModelID string
 }
 
 // Cache holds answers. All methods are safe for concurrent use; none of them
