@@ -25,6 +25,7 @@ func newDoctorCommand(a *app) *cobra.Command {
 	var (
 		in        doctorInput
 		old       doctorKnown
+		look      doctorLive
 		severity  string
 		failOn    string
 		duplicate bool
@@ -42,14 +43,19 @@ sees by its content. Without a PATH it checks config.yaml, litellm_config.yaml,
 k8s, deploy and *.env of the working directory.
 
 Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
-2 usage, an input that cannot be read, or nothing to check.`,
+2 usage, an input that cannot be read, or nothing to check; 3 --live-required
+and a check of a running system could not run.`,
 		Example: `  llmgw doctor config.yaml k8s/ --env-file litellm.env --max-connections 400
   helm template gateway ./chart | llmgw doctor -
+  llmgw doctor --live --url http://gateway:4000 config.yaml --env-file litellm.env
   llmgw doctor explain DB001`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := in.options(c.Flags(), a, args)
 			if err != nil {
+				return err
+			}
+			if err := look.apply(c.Flags(), a, &o); err != nil {
 				return err
 			}
 			least, err := finding.ParseSeverity(severity)
@@ -133,12 +139,18 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 			if err := outs.commit(); err != nil {
 				return err
 			}
+			if err := look.save(); err != nil {
+				return err
+			}
 			if len(r.Problems) > 0 {
 				var lines []error
 				for _, p := range r.Problems {
 					lines = append(lines, fmt.Errorf("%s %s", p.Path, p.Message))
 				}
 				return usagef("%w", errors.Join(lines...))
+			}
+			if look.required && r.Missed {
+				return unreachable(errors.New("--live-required: a check could not run; --format json lists it under skipped"))
 			}
 			if fails, _ := r.Fails(failOn); fails {
 				return badAnswer(nil)
@@ -149,6 +161,7 @@ Exit codes: 0 nothing at or above --fail-on; 1 findings at or above it;
 	fs := c.Flags()
 	in.declare(fs)
 	old.declare(fs)
+	look.declare(fs)
 	fs.StringVar(&severity, "min-severity", "info", "show findings from this severity on: error, warning, info")
 	fs.StringVar(&failOn, "fail-on", "error", "exit 1 from this severity on: error, warning, info, never")
 	fs.BoolVar(&duplicate, "show-duplicates", false, "show every occurrence instead of \"+N more\"")

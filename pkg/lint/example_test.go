@@ -58,6 +58,9 @@ func ids(r *lint.Result) []string {
 // going from good to bad adds no other finding than the rule names.
 func TestEveryRuleSpeaksOnItsBadExampleOnly(t *testing.T) {
 	for _, r := range rule.All() {
+		if r.Live {
+			continue // proven against servers, in package live
+		}
 		t.Run(r.ID, func(t *testing.T) {
 			bad := run(t, r.Bad.Files(), lint.Options{Flags: r.Bad.Flags})
 			good := run(t, r.Good.Files(), lint.Options{Flags: r.Good.Flags})

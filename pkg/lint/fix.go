@@ -91,6 +91,7 @@ func overlaps(have, add []finding.Edit) bool {
 // try checks the inputs again with one file replaced. It says why the
 // replacement is no good, or "".
 func try(ctx context.Context, o Options, r *Result, file string, text []byte, gone []rule.Hit) string {
+	o.Live = nil
 	o.overlay = map[string][]byte{filepath.Clean(file): text}
 	if slices.Contains(o.Paths, "-") {
 		o.Paths = slices.DeleteFunc(slices.Clone(o.Paths), func(p string) bool { return p == "-" })

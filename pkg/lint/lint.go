@@ -40,6 +40,10 @@ type Options struct {
 	NoSettings bool
 	Now        time.Time // for dates in suppressions; zero is the present
 
+	// Live looks at the running systems; nil leaves them alone. It gets what the
+	// inputs say, which may be nothing.
+	Live func(ctx context.Context, m *rule.Model) Sight
+
 	overlay map[string][]byte // texts in place of files, for trying fixes out
 }
 
@@ -66,6 +70,17 @@ type Skipped struct {
 	Reason string `json:"reason"`
 }
 
+// Sight is what a look at running systems brought.
+type Sight struct {
+	Hits    []rule.Hit
+	Skipped []Skipped
+	// What the database says about its connections; unset when unknown. It
+	// counts where the flags say nothing.
+	MaxConnections, SuperuserReserved, Reserved facts.Int
+	// Missed says that a check of a system that is there could not run.
+	Missed bool
+}
+
 // Problem is an input that could not be read. The others were checked.
 type Problem struct {
 	Path    string
@@ -90,6 +105,8 @@ type Result struct {
 	Baseline  []rule.Hit // findings that the baseline knows
 	Gone      []Known    // entries of the baseline that nothing matches any more
 	Untouched int        // findings on lines that did not change
+	Live      bool       // running systems were looked at
+	Missed    bool       // one that is there could not be looked at in full
 }
 
 // ErrNothing says that no input holds anything to judge.
@@ -119,20 +136,36 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Profile: o.Flags.Profile, Inputs: in.inputs, Problems: in.problems, Notes: in.notes, Sources: in.sources, FailOn: set.failOn}
-	if in.nothing() {
+	if in.nothing() && (o.Live == nil || len(o.Paths) > 0 || o.ConfigPath != "") {
 		if len(in.problems) > 0 {
 			return r, nil
 		}
 		return r, in.nothingError()
 	}
 	model := rule.NewModel(o.Flags, in.configs, in.envFiles, in.objects, in.workloads)
+	hits := slices.Clone(in.hits)
+	if o.Live != nil {
+		seen := o.Live(ctx, model)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		r.Live, r.Missed = true, seen.Missed
+		r.Skipped = append(r.Skipped, seen.Skipped...)
+		hits = append(hits, seen.Hits...)
+		if f := &o.Flags; seen.MaxConnections.IsSet() && !f.MaxConnections.IsSet() && !f.MaxDBConnections.IsSet() {
+			f.MaxConnections = seen.MaxConnections
+			if !f.DBReserve.IsSet() {
+				f.SuperuserReserved, f.Reserved = f.SuperuserReserved.Or(seen.SuperuserReserved), f.Reserved.Or(seen.Reserved)
+			}
+			model = rule.NewModel(o.Flags, in.configs, in.envFiles, in.objects, in.workloads)
+		}
+	}
 	r.Model = model
 	r.Target = model.Units[0].Target
 
-	hits := slices.Clone(in.hits)
 	ran := map[string]bool{}
 	for _, known := range rule.All() {
-		if !selected(known) || set.off(known.ID) {
+		if !selected(known) || set.off(known.ID) || known.Live && o.Live == nil {
 			continue
 		}
 		ran[known.ID] = true

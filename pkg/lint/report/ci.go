@@ -142,7 +142,7 @@ func location(file string, line, col, endCol int, message string) obj {
 		physical["region"] = region
 	}
 	l := obj{"physicalLocation": physical}
-	if slices.Contains([]string{"-", "<args>", "<env>"}, file) {
+	if slices.Contains([]string{"-", "<args>", "<env>"}, file) || strings.Contains(file, "://") {
 		l = obj{"logicalLocations": []obj{{"name": file}}}
 	}
 	if message != "" {

@@ -92,7 +92,7 @@ func upper(s string) string {
 var groupNames = map[string]string{
 	"CFG": "CFG, shape of the config", "SEC": "SEC, security", "DB": "DB, database and pool", "RDS": "RDS, Redis",
 	"RTE": "RTE, routing and reliability", "TMO": "TMO, timeouts and draining", "LOG": "LOG, logs and alerts",
-	"K8S": "K8S, Kubernetes", "MIG": "MIG, migrations", "PRF": "PRF, processes and performance",
+	"K8S": "K8S, Kubernetes", "MIG": "MIG, migrations", "PRF": "PRF, processes and performance", "RUN": "RUN, running systems",
 }
 
 // RulesText lists the catalogue for a terminal.

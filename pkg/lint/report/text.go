@@ -163,6 +163,13 @@ func plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
+func need(n int) string {
+	if n == 1 {
+		return "1 rule needs"
+	}
+	return fmt.Sprintf("%d rules need", n)
+}
+
 // Summary is the last line of the report.
 func Summary(r *lint.Result, least finding.Severity) string {
 	e, w, i := r.Counts()
@@ -186,15 +193,28 @@ func Summary(r *lint.Result, least finding.Severity) string {
 	if len(notes) > 0 {
 		s += " (" + strings.Join(notes, ", ") + ")"
 	}
-	s += " in " + plural(len(r.Inputs), "file") + "."
-	if n := len(r.Skipped); n > 0 {
-		s += " Not checked: " + plural(n, "rule")
-		if n == 1 {
-			s += " needs"
-		} else {
-			s += " need"
+	s += " in " + plural(len(r.Inputs), "file")
+	if r.Live {
+		s += " and running systems"
+	}
+	s += "."
+	closed, system := map[string]bool{}, map[string]bool{}
+	for _, k := range r.Skipped {
+		if known, ok := rule.Lookup(k.ID); ok && known.Live {
+			system[k.ID] = true
+			continue
 		}
-		s += " an environment that is known in full."
+		closed[k.ID] = true
+	}
+	var not []string
+	if n := len(closed); n > 0 {
+		not = append(not, need(n)+" an environment that is known in full")
+	}
+	if n := len(system); n > 0 {
+		not = append(not, need(n)+" a running system that could not be asked")
+	}
+	if len(not) > 0 {
+		s += " Not checked: " + strings.Join(not, ", ") + "."
 	}
 	return s
 }

@@ -73,6 +73,8 @@ type Rule struct {
 	Closed bool
 	// Engine marks rules whose check is part of reading the inputs.
 	Engine bool
+	// Live marks rules whose evidence is a running system; package live finds it.
+	Live bool
 	// Off lists the profiles in which the rule does not run, Soft those in
 	// which it is info; OnlyIn, when set, the profiles in which it runs at all.
 	Off, Soft, OnlyIn []Profile
@@ -130,7 +132,7 @@ func register(rules ...*Rule) {
 }
 
 // groupOrder is the order of the catalogue.
-var groupOrder = []string{"CFG", "SEC", "DB", "RDS", "RTE", "TMO", "LOG", "K8S", "MIG", "PRF"}
+var groupOrder = []string{"CFG", "SEC", "DB", "RDS", "RTE", "TMO", "LOG", "K8S", "MIG", "PRF", "RUN"}
 
 // All returns the catalogue in order.
 func All() []*Rule {

@@ -2,10 +2,12 @@ package rule
 
 import (
 	"strings"
+	"time"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/internal/litellm"
+	"github.com/llmgw/llmgw/internal/litellm/duration"
 )
 
 const refPrefix = "os.environ/"
@@ -279,4 +281,20 @@ func (u *Unit) fallbackPos() finding.Position {
 
 func hit(pos finding.Position, path string, sev finding.Severity, message string) []Hit {
 	return []Hit{{Finding: finding.Finding{Pos: pos, Path: path, Severity: sev, Message: message}}}
+}
+
+// Duration reads a setting such as "30d" or a number of seconds.
+func (u *Unit) Duration(path string) (time.Duration, bool) {
+	v := u.Setting(path)
+	if v.State != Known {
+		return 0, false
+	}
+	if n, ok := v.number(); ok {
+		return time.Duration(n * float64(time.Second)), true
+	}
+	w, err := duration.Parse(v.Text)
+	if err != nil || w.IsZero() {
+		return 0, false
+	}
+	return w.Length(time.Now()), true
 }
