@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/catalog"
@@ -241,6 +242,7 @@ func (l *loader) routing(d *call.Deployment, m config.Model) {
 	d.NoWebSearch = is("supports_web_search", false)
 	l.c.API.Routing.WebSearch = l.c.API.Routing.WebSearch || d.NoWebSearch
 	d.NoHealthCheck = is("disable_background_health_check", true)
+	l.wildcard(d.Group, m.Node.Get("model_name"))
 	l.healthOf(d, info)
 	d.MaxParallel = l.parallel(p)
 	o := &l.c.Router
@@ -282,4 +284,12 @@ func (l *loader) parallel(p *config.Node) int {
 		return int(*f)
 	}
 	return 0
+}
+
+// wildcard warns of a pattern that matches less than in LiteLLM, where only its
+// beginning counts.
+func (l *loader) wildcard(name string, n *config.Node) {
+	if strings.Contains(name, "*") && !strings.HasSuffix(name, "*") {
+		l.report(finding.Warning, n, "model_name %q matches whole names here; in LiteLLM it also matches names that go on after it. Write %q for that", name, name+"*")
+	}
 }

@@ -111,3 +111,12 @@ func TestEveryStrategyOfTheConfigurationIsServed(t *testing.T) {
 		}
 	}
 }
+
+func TestAWildcardThatEndsInTextIsNamed(t *testing.T) {
+	_, findings := load(t, `model_list:
+- {model_name: '*-mini', litellm_params: {model: openai/*, api_key: k}}
+- {model_name: 'openai/*', litellm_params: {model: openai/*, api_key: k}}`)
+	if len(findings) != 1 || !strings.Contains(findings[0].Message, `Write "*-mini*"`) {
+		t.Errorf("%v", findings)
+	}
+}
