@@ -107,6 +107,14 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	if s.zero {
 		g, err = newZeroGateway(ctx, a, s, tree)
 	} else {
+		gate, gerr := f.schema(ctx, a, tree)
+		if gerr != nil || f.skipStartup {
+			return gerr
+		}
+		if gate != nil {
+			defer gate.Close()
+			s.schemaMissing = gate.Missing
+		}
 		g, err = newGateway(ctx, a, s, tree, findings)
 	}
 	if err != nil {

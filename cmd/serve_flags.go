@@ -60,9 +60,9 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&f.store, "store", "auto", "where state is kept: auto, sqlite[:PATH] or none")
 	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for metrics alone (PROMETHEUS_METRICS_PORT); not in this build yet")
 	fs.BoolVar(&f.dbPush, "use-prisma-db-push", false, "refused in production; otherwise as --migrate")
-	fs.BoolVar(&f.skipStartup, "skip-server-startup", false, "set the database up and exit; not in this build yet, use llmgw migrate deploy")
-	fs.BoolVar(&f.migrate, "migrate", false, "migrate before listening; not in this build yet, use llmgw migrate deploy")
-	fs.BoolVar(&f.waitHead, "require-schema", false, "ready only when all migrations are applied; not in this build yet")
+	fs.BoolVar(&f.skipStartup, "skip-server-startup", false, "set the database up, as --migrate does, and exit")
+	fs.BoolVar(&f.migrate, "migrate", false, "apply pending migrations before listening")
+	fs.BoolVar(&f.waitHead, "require-schema", false, "ready only when all migrations are applied")
 	fs.BoolVar(&f.iamAuth, "iam-token-db-auth", false, "log in to the database with an IAM token; not in this build yet")
 	fs.BoolVar(&f.entraAuth, "azure-postgresql-auth", false, "log in to the database with an Entra token; not in this build yet")
 	fs.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL URL (DATABASE_URL); not used by this build yet")
@@ -95,9 +95,6 @@ var unbuilt = map[string]string{
 	"model":                 "give a configuration with a model_list",
 	"setup":                 "write a configuration with a model_list",
 	"reload":                "restart the gateway after a change",
-	"skip-server-startup":   "run llmgw migrate deploy",
-	"migrate":               "run llmgw migrate deploy before serve",
-	"require-schema":        "run llmgw migrate wait before serve",
 	"iam-token-db-auth":     "give a URL with a password",
 	"azure-postgresql-auth": "give a URL with a password",
 }
@@ -152,8 +149,10 @@ type settings struct {
 	rootPath  string
 	log       logSettings
 	remarks   []string
-	keep      time.Duration
-	limit     int
+	// schemaMissing names what the database lacks; nil without a database.
+	schemaMissing func() string
+	keep          time.Duration
+	limit         int
 }
 
 // settings joins the flags with the environment: flag, variable, default.

@@ -64,6 +64,7 @@ func (s *settings) build(a *app, g *gateway, c proxy.Config) error {
 	c.API.LogLevel = telemetry.LevelName(s.log.level)
 	c.API.RootPath = s.rootPath
 	c.API.MaxInFlight = s.limit
+	c.API.SchemaMissing = s.schemaMissing
 	c.Listener.Host, c.Listener.Port = s.facts.Host, s.facts.Port
 	c.Listener.CertFile, c.Listener.KeyFile = s.facts.CertFile, s.facts.KeyFile
 	c.Listener.HealthPort = s.health

@@ -96,6 +96,9 @@ type Options struct {
 	MaxStreamDuration time.Duration
 	// Database is what readiness says about the database.
 	Database func() DatabaseState
+	// SchemaMissing names what the database lacks, for a readiness that fails
+	// until it is there; nil lacks nothing.
+	SchemaMissing func() string
 	// Emulated is the LiteLLM release answered as, Build our own version.
 	Emulated, Build string
 	// HideVersions leaves both out of the answers' headers.
@@ -155,6 +158,9 @@ func New(o Options) *API {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.SchemaMissing == nil {
+		o.SchemaMissing = func() string { return "" }
 	}
 	if o.Database == nil {
 		o.Database = func() DatabaseState { return DatabaseNone }

@@ -40,6 +40,9 @@ func serveReadiness(a *API, x *exchange) int {
 	if done, status := probeMethod(x); done {
 		return status
 	}
+	if missing := a.o.SchemaMissing(); missing != "" {
+		return schemaMissing(x, missing)
+	}
 	state := a.o.Database()
 	status := http.StatusOK
 	if state == DatabaseDown || a.drainingSince.Load() != 0 {
@@ -50,6 +53,9 @@ func serveReadiness(a *API, x *exchange) int {
 }
 
 func serveReadinessDetails(a *API, x *exchange) int {
+	if missing := a.o.SchemaMissing(); missing != "" {
+		return schemaMissing(x, missing)
+	}
 	status := http.StatusOK
 	state := a.o.Database()
 	if state == DatabaseDown || a.drainingSince.Load() != 0 {
@@ -74,6 +80,18 @@ func serveReadinessDetails(a *API, x *exchange) int {
 		SuccessCallbacks: []string{}, LogLevel: a.o.LogLevel, DetailedDebug: a.o.LogLevel == "DEBUG",
 	}))
 	return status
+}
+
+// schemaMissing is a readiness that fails because the database lacks a table. No
+// setting makes it pass: allow_requests_on_db_unavailable is about a database
+// that cannot be reached.
+func schemaMissing(x *exchange, what string) int {
+	writeJSON(x.w, http.StatusServiceUnavailable, marshal(struct {
+		Status  string `json:"status"`
+		DB      string `json:"db"`
+		Missing string `json:"missing"`
+	}{"unhealthy", "connected", what}))
+	return http.StatusServiceUnavailable
 }
 
 // probeMethod answers everything but a GET of a probe.
