@@ -131,6 +131,7 @@ func (m *Mock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			m.call(w, r, routeEmbeddings)
 		case strings.HasSuffix(path, "/responses"):
 			m.call(w, r, routeResponses)
+		case m.media(w, r):
 		case path == "/__reset":
 			m.stats.reset()
 			w.WriteHeader(http.StatusNoContent)

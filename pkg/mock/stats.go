@@ -22,6 +22,7 @@ var routeNames = [routeCount]string{"chat", "completions", "embeddings", "respon
 type counters struct {
 	routes   [routeCount]atomic.Uint64
 	models   atomic.Uint64
+	media    atomic.Uint64 // images, sound, moderations, reranking
 	notFound atomic.Uint64
 	invalid  atomic.Uint64
 	unread   atomic.Uint64
@@ -59,6 +60,7 @@ type Stats struct {
 	BytesOut  uint64            `json:"bytes_out"`
 	Tokens    TokenStats        `json:"tokens"`
 	ModelList uint64            `json:"model_list"`
+	Media     uint64            `json:"media"` // images, sound, moderations, reranking
 }
 
 // StreamStats count streams by how they ended.
@@ -83,7 +85,7 @@ func (c *counters) read() Stats {
 		Schema: "llmgw.mock.stats/1", Routes: map[string]uint64{}, Faults: map[string]uint64{},
 		Answered: c.answered.Load(), Invalid: c.invalid.Load() + c.unread.Load(), Limited: c.limited.Load(),
 		NotFound: c.notFound.Load(), InFlight: c.inflight.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		ModelList: c.models.Load(),
+		ModelList: c.models.Load(), Media: c.media.Load(),
 		Streams: StreamStats{
 			Started: c.started.Load(), Completed: c.completed.Load(),
 			Cancelled: c.cancelled.Load(), Events: c.events.Load(),
@@ -113,7 +115,7 @@ func (c *counters) json() []byte {
 
 func (c *counters) reset() {
 	for _, n := range []*atomic.Uint64{
-		&c.models, &c.notFound, &c.invalid, &c.unread, &c.limited, &c.bytesIn, &c.bytesOut,
+		&c.models, &c.media, &c.notFound, &c.invalid, &c.unread, &c.limited, &c.bytesIn, &c.bytesOut,
 		&c.answered, &c.started, &c.completed, &c.cancelled, &c.events, &c.prompt, &c.completion,
 	} {
 		n.Store(0)

@@ -217,7 +217,7 @@ func TestBadRequestsEndInOneError(t *testing.T) {
 		{name: "an impossible number of retries", body: `{"model":"fast"}`, header: []string{"x-litellm-num-retries", "many"}, status: 400, message: "expected a whole number"},
 		{name: "fallbacks of the wrong kind", body: `{"model":"fast","fallbacks":"x"}`, status: 400, message: "Invalid 'fallbacks'"},
 		{name: "no key", body: `{}`, header: []string{"Authorization", ""}, status: 401, message: "Authentication Error, No api key passed in."},
-		{name: "an endpoint of a later release", path: "/v1/images/generations", body: `{}`, status: 501, message: "does not serve yet"},
+		{name: "an endpoint of a later release", path: "/v1/messages", body: `{}`, status: 501, message: "does not serve yet"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -133,6 +133,8 @@ type route struct {
 	// public routes need no key.
 	public bool
 	serve  func(a *API, x *exchange) int
+	// kind is set for calls of models.
+	kind *kind
 }
 
 // exchange is one request on its way through a handler.

@@ -39,7 +39,7 @@ func (k *cached) reset() {
 // fromCache answers from the cache, and reports whether it did. The error is a
 // refusal.
 func (c *chat) fromCache(kind string) (bool, *call.Error) {
-	if c.a.o.Cache == nil || c.mocked {
+	if c.a.o.Cache == nil || c.mocked || kind == "" {
 		return false, nil
 	}
 	q := wire.CacheQuery{

@@ -36,6 +36,8 @@ type chat struct {
 	mock    string
 	mocked  bool
 	retries int
+	// media is set for calls that send a form or get no JSON.
+	media *media
 	// wantsUsage outlives the request's body.
 	wantsUsage bool
 }
@@ -89,7 +91,7 @@ func (c *chat) reset() {
 	c.plan = plan
 	c.values.reset()
 	c.kept.reset()
-	c.mock, c.mocked = "", false
+	c.mock, c.mocked, c.media = "", false, nil
 	c.own = fallbacks{}
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -101,7 +103,7 @@ func (c *chat) run(x *exchange) int {
 	err := c.prepare()
 	hit := false
 	if err == nil {
-		hit, err = c.fromCache("completion")
+		hit, err = c.fromCache(x.route.kind.cache)
 	}
 	if err == nil && !hit {
 		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
@@ -135,23 +137,19 @@ func (c *chat) prepare() *call.Error {
 	if c.call.ID = headerValue(x.r.Header, "X-Litellm-Call-Id"); c.call.ID == "" || len(c.call.ID) > 256 {
 		c.call.ID = newID()
 	}
-	if err := jsonContent(x.r.Header); err != nil {
-		x.w.Header()["Connection"] = closeValue
+	if c.media != nil && c.media.form {
+		if err := c.readForm(); err != nil {
+			return err
+		}
+		_ = c.request.Scan(noMembers)
+	} else if err := c.readJSON(); err != nil {
 		return err
-	}
-	c.in = takeBuffer()
-	var err *call.Error
-	if c.in.b, err = readBody(x.w, x.r, c.in.b, c.a.o.MaxBody); err != nil {
-		return err
-	}
-	if err := c.request.Scan(c.in.b); err != nil {
-		return call.AsError(err)
 	}
 	if err := c.settings(); err != nil {
 		return err
 	}
 	c.call.Model = c.model()
-	c.call.Stream = c.request.Streams()
+	c.call.Stream = c.request.Streams() && x.route.kind.op.Streams()
 	c.wantsUsage = c.request.WantsUsage()
 	c.plan.Model, c.plan.Stream = c.call.Model, c.call.Stream
 	if x.caller != nil {
@@ -165,7 +163,27 @@ func (c *chat) prepare() *call.Error {
 		if c.a.o.Router.Empty() {
 			return call.NewError(http.StatusInternalServerError, call.None, call.None, "No models configured on proxy")
 		}
-		return invalidModel("/chat/completions", c.call.Model)
+		return invalidModel(x.route.kind.label, c.call.Model)
+	}
+	return nil
+}
+
+// noMembers is the request of a call whose members are a form's.
+var noMembers = []byte("{}")
+
+func (c *chat) readJSON() *call.Error {
+	x := c.x
+	if err := jsonContent(x.r.Header); err != nil {
+		x.w.Header()["Connection"] = closeValue
+		return err
+	}
+	c.in = takeBuffer()
+	var err *call.Error
+	if c.in.b, err = readBody(x.w, x.r, c.in.b, c.a.o.MaxBody); err != nil {
+		return err
+	}
+	if err := c.request.Scan(c.in.b); err != nil {
+		return call.AsError(err)
 	}
 	return nil
 }
@@ -176,6 +194,9 @@ func (c *chat) model() string {
 	name := c.a.o.CompletionModel
 	if name == "" {
 		name = c.x.value
+	}
+	if name == "" && c.media != nil {
+		name = c.media.model
 	}
 	if name == "" {
 		text, ok := c.request.Text(splice.Model)
@@ -199,17 +220,16 @@ func invalidModel(route, model string) *call.Error {
 // Attempt implements call.Attempter.
 func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *call.Error {
 	switch {
-	case c.mocked:
+	case c.media != nil:
+		return c.attemptMedia(ctx, d, l)
+	case c.mocked && c.x.route.kind.op == wire.Chat:
 		return c.serveMock(d, c.mock)
 	case d.MockResponse != nil:
 		return c.serveMock(d, *d.MockResponse)
 	}
-	lane, ok := d.Lane.(wire.Lane)
-	if !ok {
-		e := call.NewError(http.StatusBadRequest, "invalid_request_error", "model",
-			"The deployment behind model="+c.call.Model+" does not take chat completions")
-		e.Class = call.ClassBadRequest
-		return e
+	lane, unfit := c.lane(d)
+	if unfit != nil {
+		return unfit
 	}
 	if c.in == nil {
 		panic("attempt after the answer has begun")
@@ -238,6 +258,30 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *
 	return c.complete(ctx, d, lane, l)
 }
 
+// lane is the way to a deployment for this kind of call.
+func (c *chat) lane(d *call.Deployment) (wire.Lane, *call.Error) {
+	k := c.x.route.kind
+	if k.op == wire.Chat {
+		if lane, ok := d.Lane.(wire.Lane); ok {
+			return lane, nil
+		}
+	} else if ways, ok := d.Lanes.(wire.Lanes); ok {
+		lane, err := ways.Lane(k.op)
+		if err == nil {
+			return lane, nil
+		}
+		return nil, unfit(c.call.Model, err.Error())
+	}
+	return nil, unfit(c.call.Model, "it does not take "+k.name)
+}
+
+// unfit refuses a call that the deployment cannot serve.
+func unfit(model, why string) *call.Error {
+	e := call.NewError(http.StatusBadRequest, "invalid_request_error", "model", "The deployment behind model="+model+" cannot serve this call: "+why)
+	e.Class = call.ClassBadRequest
+	return e
+}
+
 func (c *chat) closeExchange() {
 	c.outcome()
 	c.exchange.Close()
@@ -262,7 +306,7 @@ func (c *chat) charge() {
 // usage decides whether to ask a stream for its usage, and whether to keep the
 // answer from a client that did not.
 func (c *chat) usage(d *call.Deployment) (ask, strip bool) {
-	if c.wantsUsage || !d.StreamOptions {
+	if c.wantsUsage || !d.StreamOptions || c.x.route.kind.op == wire.Responses {
 		return false, false
 	}
 	if always := c.a.o.StreamUsage; always != nil {

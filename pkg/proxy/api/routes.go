@@ -17,7 +17,14 @@ func routes() map[string]*route {
 			table[p] = &rt
 		}
 	}
-	add(route{method: http.MethodPost, serve: serveChat}, "/v1/chat/completions", "/chat/completions")
+	for i := range kinds {
+		k := &kinds[i]
+		serve := serveChat
+		if k.serve != nil {
+			serve = k.serve
+		}
+		add(route{method: http.MethodPost, serve: serve, kind: k}, k.paths...)
+	}
 	add(route{method: http.MethodGet, serve: serveModels}, "/v1/models", "/models")
 	add(route{public: true, serve: serveLiveness}, "/health/liveliness", "/health/liveness")
 	add(route{public: true, serve: serveReadiness}, "/health/readiness")
@@ -32,7 +39,6 @@ func routes() map[string]*route {
 }
 
 var (
-	chatRoute   = route{name: "/v1/chat/completions", method: http.MethodPost, serve: serveChat}
 	modelRoute  = route{name: "/v1/models/{model_id}", method: http.MethodGet, serve: serveModel}
 	absentRoute = route{name: "other", serve: serveAbsent}
 )
@@ -49,9 +55,12 @@ func match(path string) (*route, string) {
 		if !ok {
 			continue
 		}
-		// A model name may hold one slash.
-		if model, ok := strings.CutSuffix(rest, "/chat/completions"); ok && model != "" && strings.Count(model, "/") <= 1 {
-			return &chatRoute, model
+		for i := range deploymentRoutes {
+			rt := &deploymentRoutes[i]
+			// A model name may hold one slash.
+			if model, ok := strings.CutSuffix(rest, rt.kind.tail); ok && model != "" && strings.Count(model, "/") <= 1 {
+				return rt, model
+			}
 		}
 	}
 	if absent(path) {
@@ -90,7 +99,7 @@ func absent(path string) bool {
 
 func serveAbsent(a *API, x *exchange) int {
 	return a.refuse(x, call.NewError(http.StatusNotImplemented, "not_implemented_error", call.None, fmt.Sprintf(
-		"%s is an endpoint of LiteLLM that this build of llmgw does not serve yet; it serves chat completions, models and health", x.path)))
+		"%s is an endpoint of LiteLLM that this build of llmgw does not serve yet", x.path)))
 }
 
 // unknownPath answers as LiteLLM's framework does.

@@ -60,7 +60,11 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 		c.call.Status = failed.StatusCode()
 		return &failed
 	}
-	_, _ = c.x.w.Write(errorEvent(&failed))
+	if c.x.route.kind.op == wire.Responses {
+		_, _ = c.x.w.Write(responseErrorEvent(&failed))
+	} else {
+		_, _ = c.x.w.Write(errorEvent(&failed))
+	}
 	return &failed
 }
 
@@ -179,6 +183,21 @@ func errorEvent(err *call.Error) []byte {
 	body := errorBody(&e, e.StatusCode())
 	out := make([]byte, 0, len(body)+8)
 	out = append(out, "data: "...)
+	out = append(out, body...)
+	return append(out, "\n\n"...)
+}
+
+// responseErrorEvent is the same in the words of the Responses API. Its type is
+// one of the server's side: clients take the others as final.
+func responseErrorEvent(err *call.Error) []byte {
+	body := marshal(struct {
+		Type    string `json:"type"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Param   any    `json:"param"`
+	}{Type: "error", Code: "server_error", Message: err.Message})
+	out := make([]byte, 0, len(body)+24)
+	out = append(out, "event: error\ndata: "...)
 	out = append(out, body...)
 	return append(out, "\n\n"...)
 }

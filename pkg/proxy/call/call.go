@@ -122,6 +122,8 @@ type Deployment struct {
 	// Lane is what the handlers have prepared for this deployment (target,
 	// rewrite rules); routing passes it along and never looks into it.
 	Lane any
+	// Lanes leads to the lanes for the other kinds of call.
+	Lanes any
 	// Answer holds the headers of every answer that this deployment gave, with
 	// canonical names; computed once, its values are shared between answers.
 	Answer http.Header

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/internal/config"
@@ -105,20 +106,53 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 		}
 	}
 	d.StreamOptions = op != wire.Embeddings && !slices.Contains(silent, name)
+	ways := &lanes{entry: *e, d: d, text: target.Provider.Text}
+	lane, err := ways.Lane(op)
+	if err != nil {
+		return &DisabledError{name, err.Error()}
+	}
+	d.Lane, d.Lanes = lane, ways
+	return nil
+}
+
+// lanes prepares the ways to one deployment when they are first asked for: a
+// gateway with ten thousand models does not hold twelve for each.
+type lanes struct {
+	entry Entry
+	d     *call.Deployment
+	text  bool // the provider serves text completions
+	made  [wire.Ops]atomic.Pointer[wire.Lane]
+}
+
+var _ wire.Lanes = (*lanes)(nil)
+
+// Lane implements wire.Lanes.
+func (w *lanes) Lane(op wire.Op) (wire.Lane, error) {
+	if l := w.made[op].Load(); l != nil {
+		return *l, nil
+	}
+	name := w.d.Provider
+	if op == wire.Completions && !w.text {
+		return nil, fmt.Errorf("provider %q does not serve text completions", name)
+	}
 	o := openai.Options{
-		Rewrite:   splice.Rewrite{Metadata: metadataMode(name), Params: e.paramsFor(op), Drop: e.Drop},
+		Rewrite:   splice.Rewrite{Metadata: metadataMode(name), Params: w.entry.paramsFor(op), Drop: w.entry.Drop},
 		DropEmpty: name == "azure_ai",
-		UserAgent: e.UserAgent,
+		UserAgent: w.entry.UserAgent,
+	}
+	if op == wire.Responses && name == "openai" {
+		o.Rewrite.Metadata = splice.MetadataKeep // part of the API there
 	}
 	if name == "openai" && op == wire.Chat {
 		o.RenameMaxTokens = openai.Reasons
 	}
-	lane, err := openai.Prepare(d, op, o)
+	l, err := openai.Prepare(w.d, op, o)
 	if err != nil {
-		return &DisabledError{name, err.Error()}
+		return nil, err
 	}
-	d.Lane = lane
-	return nil
+	// Two that come at once agree on the first.
+	w.made[op].CompareAndSwap(nil, &l)
+	return *w.made[op].Load(), nil
 }
 
 // metadataMode says what becomes of a request's metadata. LiteLLM sends it to
@@ -155,7 +189,7 @@ func (e *Entry) headers(name string, t catalog.Target, key redact.Secret, getenv
 
 // paramsFor leaves out what the kind of call does not have.
 func (e *Entry) paramsFor(op wire.Op) []splice.Param {
-	if op != wire.Embeddings {
+	if op == wire.Chat || op == wire.Completions || op == wire.Responses {
 		return slices.DeleteFunc(slices.Clone(e.Params), func(p splice.Param) bool { return p.Name == "dimensions" })
 	}
 	return slices.DeleteFunc(slices.Clone(e.Params), func(p splice.Param) bool {

@@ -21,7 +21,31 @@ const (
 	Chat Op = iota
 	Completions
 	Embeddings
+	Responses
+	Moderations
+	Rerank
+	Images
+	ImageEdits
+	ImageVariations
+	Speech
+	Transcriptions
+	Translations
+
+	// Ops is their number.
+	Ops
 )
+
+// Streams reports whether calls of the kind may be streamed as events.
+func (o Op) Streams() bool {
+	return o == Chat || o == Completions || o == Responses
+}
+
+// Lanes are the ways to one deployment, one for each kind of call.
+type Lanes interface {
+	// Lane returns the way for a kind of call, or why there is none, in words for
+	// the client.
+	Lane(o Op) (Lane, error)
+}
 
 // Lane is the prepared way to one deployment. It is immutable.
 type Lane interface {

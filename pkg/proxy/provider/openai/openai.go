@@ -47,6 +47,7 @@ func Reasons(model string) bool {
 
 // lane implements wire.Lane.
 type lane struct {
+	op      wire.Op
 	target  call.Target
 	model   string
 	options Options
@@ -58,9 +59,18 @@ var _ wire.Lane = (*lane)(nil)
 
 // paths are appended to the base URL.
 var paths = map[wire.Op]string{
-	wire.Chat:        "/chat/completions",
-	wire.Completions: "/completions",
-	wire.Embeddings:  "/embeddings",
+	wire.Chat:            "/chat/completions",
+	wire.Completions:     "/completions",
+	wire.Embeddings:      "/embeddings",
+	wire.Responses:       "/responses",
+	wire.Moderations:     "/moderations",
+	wire.Rerank:          "/rerank",
+	wire.Images:          "/images/generations",
+	wire.ImageEdits:      "/images/edits",
+	wire.ImageVariations: "/images/variations",
+	wire.Speech:          "/audio/speech",
+	wire.Transcriptions:  "/audio/transcriptions",
+	wire.Translations:    "/audio/translations",
 }
 
 // exchanges are shared by all lanes: their size depends on traffic, not on the
@@ -73,9 +83,14 @@ func Prepare(d *call.Deployment, op wire.Op, o Options) (wire.Lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{model: d.Model, options: o}
+	l := &lane{op: op, model: d.Model, options: o}
 	l.target.URL = u
-	l.target.Header = header(d, o, "application/json")
+	accept := "application/json"
+	switch op {
+	case wire.Speech, wire.Transcriptions, wire.Translations:
+		accept = "*/*" // sound, or text in the form that was asked for
+	}
+	l.target.Header = header(d, o, accept)
 	l.target.StreamHeader = header(d, o, "text/event-stream")
 	return l, nil
 }
@@ -146,7 +161,11 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 	x := exchanges.Get().(*exchange)
 	x.lane, x.o = l, o
 	x.complete, x.asked = false, false
-	if x.stream = o.Request.Streams(); x.stream {
+	x.stream = o.Request.Streams() && l.op.Streams()
+	switch {
+	case x.stream && l.op == wire.Responses:
+		x.events.Reset(o.Restamp)
+	case x.stream:
 		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
 	}
 	return x
@@ -161,6 +180,7 @@ type exchange struct {
 	asked    bool // stream_options are the gateway's, not the client's
 	response splice.Response
 	tap      splice.Tap
+	events   splice.ResponseEvents // instead of tap, for the Responses API
 }
 
 var _ wire.Exchange = (*exchange)(nil)
@@ -184,16 +204,32 @@ func (x *exchange) AppendAnswer(dst, answer []byte) ([]byte, error) {
 	if err := x.response.Scan(answer); err != nil {
 		return dst, err
 	}
-	if f := x.response.Fault(); f != nil {
+	// A response that failed is an answer in the Responses API.
+	if f := x.response.Fault(); f != nil && x.lane.op != wire.Responses {
 		return dst, &wire.Fault{Body: answer}
 	}
 	return x.response.Append(dst, x.o.Restamp), nil
 }
 
-func (x *exchange) Space() []byte                 { return x.tap.Space() }
-func (x *exchange) Advance(n int) ([]byte, error) { return x.tap.Advance(n) }
-func (x *exchange) Finish() ([]byte, error)       { return x.tap.Finish() }
-func (x *exchange) Done() bool                    { return x.tap.Done() }
+// scanner is what reads a stream.
+type scanner interface {
+	Space() []byte
+	Advance(n int) ([]byte, error)
+	Finish() ([]byte, error)
+	Done() bool
+}
+
+func (x *exchange) scanner() scanner {
+	if x.lane.op == wire.Responses {
+		return &x.events
+	}
+	return &x.tap
+}
+
+func (x *exchange) Space() []byte                 { return x.scanner().Space() }
+func (x *exchange) Advance(n int) ([]byte, error) { return x.scanner().Advance(n) }
+func (x *exchange) Finish() ([]byte, error)       { return x.scanner().Finish() }
+func (x *exchange) Done() bool                    { return x.scanner().Done() }
 
 // Refused implements wire.Exchange: an upstream that does not know
 // stream_options is not asked for usage again. The setting is forgotten with
@@ -218,6 +254,10 @@ func (x *exchange) Outcome() wire.Outcome {
 	if !x.stream {
 		return wire.Outcome{}
 	}
+	if x.lane.op == wire.Responses {
+		e := &x.events
+		return wire.Outcome{Usage: e.Usage(), ID: e.ID(), TextBytes: e.TextBytes(), Events: e.Events()}
+	}
 	t := &x.tap
 	return wire.Outcome{
 		Usage: t.Usage(), ID: t.ID(), FinishReason: t.FinishReason(), TextBytes: t.TextBytes(), Events: t.Events(),
@@ -225,6 +265,9 @@ func (x *exchange) Outcome() wire.Outcome {
 }
 
 func (x *exchange) Close() {
+	if x.stream && x.lane.op == wire.Responses {
+		x.events = splice.ResponseEvents{} // its buffers are for few streams
+	}
 	x.lane = nil
 	x.o = wire.Options{}
 	x.response.Reset()

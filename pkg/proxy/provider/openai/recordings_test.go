@@ -125,9 +125,13 @@ type reference struct {
 	PromptPart struct {
 		Cached int64 `json:"cached_tokens"`
 		Write  int64 `json:"cache_write_tokens"`
+		Audio  int64 `json:"audio_tokens"`
+		Image  int64 `json:"image_tokens"`
 	} `json:"prompt_tokens_details"`
 	CompletionPart struct {
 		Reasoning int64 `json:"reasoning_tokens"`
+		Audio     int64 `json:"audio_tokens"`
+		Image     int64 `json:"image_tokens"`
 	} `json:"completion_tokens_details"`
 }
 
@@ -138,6 +142,8 @@ func (r *reference) usage() call.Usage {
 	return call.Usage{
 		PromptTokens: r.Prompt, CompletionTokens: r.Completion, TotalTokens: r.Total, Known: true,
 		CachedTokens: r.PromptPart.Cached, CacheWriteTokens: r.PromptPart.Write, ReasoningTokens: r.CompletionPart.Reasoning,
+		AudioInTokens: r.PromptPart.Audio, ImageInTokens: r.PromptPart.Image,
+		AudioOutTokens: r.CompletionPart.Audio, ImageOutTokens: r.CompletionPart.Image,
 	}
 }
 
