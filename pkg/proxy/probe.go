@@ -112,9 +112,13 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 // checks starts the health checks that a configuration asks for.
 func (p *Proxy) checks() {
 	h := p.config.Health
+	var round func(map[string]call.Health)
+	if p.shared.coord != nil {
+		round = p.shared.coord.Checked
+	}
 	p.health = health.New(health.Options{
 		Probe: p.probe, Deployments: p.router.Deployments, Background: h.Background, Interval: h.Interval, Concurrency: h.Concurrency,
-		Groups: h.Groups, Staleness: h.Staleness, IgnoreTransient: h.IgnoreTransient, Unhealthy: p.router.Unhealthy, Log: p.log,
+		Groups: h.Groups, Staleness: h.Staleness, IgnoreTransient: h.IgnoreTransient, Unhealthy: p.router.Unhealthy, Round: round, Log: p.log,
 	})
 }
 

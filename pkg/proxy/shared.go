@@ -12,6 +12,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/cache"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/coord"
+	"github.com/llmgw/llmgw/pkg/proxy/health"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 )
 
@@ -69,8 +70,17 @@ func (s *shared) share(c *Config, router *route.Router) {
 		return
 	}
 	_, v2 := c.Router.Strategy.(route.UsageV2)
+	staleness := time.Duration(0)
+	if c.Router.HealthRouting {
+		if staleness = c.Health.Staleness; staleness <= 0 {
+			staleness = 2 * max(c.Health.Interval, 0)
+		}
+		if staleness == 0 {
+			staleness = 2 * health.DefaultInterval
+		}
+	}
 	s.coord = coord.New(coord.Options{
-		Redis: g, Router: router, Namespace: c.Redis.Namespace, Interval: c.Redis.Interval, Usage: true, UsageV2: v2, Log: c.Log,
+		Redis: g, Router: router, Namespace: c.Redis.Namespace, Interval: c.Redis.Interval, Usage: true, UsageV2: v2, Health: staleness, Log: c.Log,
 	})
 }
 

@@ -83,3 +83,11 @@ type DeploymentUsage struct {
 	Minute           int64
 	Requests, Tokens int64
 }
+
+// Health is what a check has found out about a deployment.
+type Health struct {
+	Healthy bool
+	At      time.Time
+	// Reason is why it is not healthy.
+	Reason string
+}

@@ -52,6 +52,8 @@ type Router interface {
 	Usage(visit func(d *call.Deployment, u call.DeploymentUsage))
 	// Others says what other instances have sent.
 	Others(id string, u call.DeploymentUsage)
+	// Unhealthy leaves a deployment out for a time, 0 takes it in again.
+	Unhealthy(id string, d time.Duration)
 }
 
 // Options configure a Coord.
@@ -65,7 +67,9 @@ type Options struct {
 	// Usage shares the requests and tokens of each minute. UsageV2 does so under
 	// the keys of usage-based-routing-v2 too, and asks for those of others.
 	Usage, UsageV2 bool
-	Log            *slog.Logger
+	// Health is how long a shared result of a health check counts; 0 shares none.
+	Health time.Duration
+	Log    *slog.Logger
 }
 
 // Coord shares a router's state. The zero value of its methods' effects is
@@ -84,6 +88,7 @@ type Coord struct {
 type event struct {
 	cooldown call.Cooldown
 	fail     *call.Failure
+	health   map[string]call.Health
 }
 
 // sent is what of a minute's use has been told.
@@ -119,6 +124,13 @@ func (c *Coord) Cooled(d call.Cooldown) { c.tell(event{cooldown: d}) }
 // deployment out when there are too many. It does not block.
 func (c *Coord) Failed(f call.Failure) { c.tell(event{fail: &f}) }
 
+// Checked tells others what health checks have found. It does not block.
+func (c *Coord) Checked(states map[string]call.Health) {
+	if c.o.Health > 0 {
+		c.tell(event{health: states})
+	}
+}
+
 func (c *Coord) tell(e event) {
 	select {
 	case c.events <- e:
@@ -143,6 +155,7 @@ func (c *Coord) run(ctx context.Context) {
 			c.handle(context.WithoutCancel(ctx), e) // a close must not lose it
 		case <-ticker.C:
 			c.read(ctx)
+			c.readHealth(ctx)
 			c.usage(context.WithoutCancel(ctx))
 		}
 	}
@@ -181,8 +194,12 @@ type cooldownValue struct {
 func cooldownKey(id string) string { return "deployment:" + id + ":cooldown" }
 
 func (c *Coord) handle(ctx context.Context, e event) {
-	if e.fail != nil {
+	switch {
+	case e.fail != nil:
 		c.fail(ctx, e.fail)
+		return
+	case e.health != nil:
+		c.merge(ctx, e.health)
 		return
 	}
 	d := e.cooldown
@@ -340,11 +357,19 @@ func readDict(text string) map[string]any {
 	if err != nil {
 		return nil
 	}
+	return members(value)
+}
+
+// members are the members of a dictionary in either notation.
+func members(value any) map[string]any {
+	if m, ok := value.(map[string]any); ok {
+		return m
+	}
 	d, ok := value.(pyfmt.Dict)
 	if !ok {
 		return nil
 	}
-	m = map[string]any{}
+	m := map[string]any{}
 	for _, item := range d {
 		if name, ok := item.Key.(string); ok {
 			m[name] = item.Value

@@ -29,10 +29,24 @@ type fake struct {
 	cooled map[string]time.Duration
 	used   map[string]call.DeploymentUsage
 	others map[string]call.DeploymentUsage
+	sick   map[string]time.Duration
+}
+
+func (f *fake) Unhealthy(id string, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sick[id] = d
+}
+
+func (f *fake) unhealthy(id string) (time.Duration, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d, ok := f.sick[id]
+	return d, ok
 }
 
 func newFake(ids ...string) *fake {
-	f := &fake{cooled: map[string]time.Duration{}, used: map[string]call.DeploymentUsage{}, others: map[string]call.DeploymentUsage{}}
+	f := &fake{cooled: map[string]time.Duration{}, used: map[string]call.DeploymentUsage{}, others: map[string]call.DeploymentUsage{}, sick: map[string]time.Duration{}}
 	for _, id := range ids {
 		f.list = append(f.list, &call.Deployment{ID: id, Configured: "openai/gpt", RPM: 100})
 	}
@@ -352,4 +366,43 @@ func TestNeverSent(t *testing.T) {
 			t.Errorf("%v: %v", tt.err, got)
 		}
 	}
+}
+
+func TestResultsOfHealthChecksAreShared(t *testing.T) {
+	c := client(t, testenv.Redis(t))
+	here, there := newFake("d1", "d2", "d3"), newFake("d1", "d2", "d3")
+	one := start(t, Options{Router: here, Health: time.Minute, Namespace: "ns"}, c)
+	two := start(t, Options{Router: there, Health: time.Minute, Namespace: "ns"}, c)
+	// As LiteLLM writes it, in either notation, with an entry that is too old.
+	now := float64(time.Now().Unix())
+	c.Set(t.Context(), "ns:"+healthKey, fmt.Sprintf(`{'d3': {'is_healthy': False, 'timestamp': %f, 'reason': 'x'}, 'old': {'is_healthy': False, 'timestamp': 1.0, 'reason': ''}, 'odd': 3}`, now), 0)
+	eventually(t, "what LiteLLM found is known", func() bool { d, _ := here.unhealthy("d3"); return d > 50*time.Second && d <= time.Minute })
+	one.Checked(map[string]call.Health{"d1": {At: time.Now(), Reason: "InternalServerError"}})
+	two.Checked(map[string]call.Health{"d2": {Healthy: true, At: time.Now()}})
+	eventually(t, "each knows what the other found", func() bool {
+		sick, _ := there.unhealthy("d1")
+		well, known := here.unhealthy("d2")
+		return sick > 0 && known && well == 0
+	})
+	one.Checked(map[string]call.Health{"d1": {Healthy: true, At: time.Now()}})
+	eventually(t, "it is well again everywhere", func() bool { d, _ := there.unhealthy("d1"); return d == 0 })
+	var all map[string]map[string]any
+	if err := json.Unmarshal([]byte(c.Get(t.Context(), "ns:"+healthKey).Val()), &all); err != nil || len(all) != 3 || all["d1"]["is_healthy"] != true || all["old"] != nil {
+		t.Errorf("%v, %v", all, err)
+	}
+	if ttl := c.TTL(t.Context(), "ns:"+healthKey).Val(); ttl < time.Minute || ttl > 90*time.Second {
+		t.Errorf("it lives %s", ttl)
+	}
+	none := newFake("d3")
+	start(t, Options{Router: none, Namespace: "ns"}, c).Checked(map[string]call.Health{"d9": {At: time.Now()}})
+	time.Sleep(5 * pace)
+	if _, ok := none.unhealthy("d3"); ok || strings.Contains(c.Get(t.Context(), "ns:"+healthKey).Val(), "d9") {
+		t.Error("results are shared although nobody asked")
+	}
+}
+
+func FuzzReadHealth(f *testing.F) {
+	f.Add(`{"d": {"is_healthy": false, "timestamp": 1795817377.5, "reason": "x"}}`)
+	f.Add(`{'d': {'is_healthy': True, 'timestamp': 1795817377.5, 'reason': ''}}`)
+	f.Fuzz(func(_ *testing.T, text string) { readHealth(text) })
 }

@@ -38,6 +38,8 @@ type Options struct {
 	// Unhealthy is told of what has been found: how long a deployment is to be
 	// left out, 0 when it works. It may be nil.
 	Unhealthy func(id string, d time.Duration)
+	// Round is told of all results of a round on the timer. It may be nil.
+	Round func(states map[string]call.Health)
 	// Staleness is how long a result counts; 0 means two intervals.
 	Staleness time.Duration
 	// IgnoreTransient does not hold rate limits and timeouts against a
@@ -124,14 +126,28 @@ func (c *Checker) round(ctx context.Context) {
 		return
 	}
 	kept := map[string]Result{}
+	states := map[string]call.Health{}
 	for _, r := range results {
 		c.judge(r)
 		kept[r.Deployment.ID] = r
+		state := call.Health{Healthy: !c.counts(r.Err), At: r.At}
+		if !state.Healthy {
+			state.Reason = r.Err.Class.String()
+		}
+		states[r.Deployment.ID] = state
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.last = kept
 	c.rounds++
+	c.mu.Unlock()
+	if c.o.Round != nil {
+		c.o.Round(states)
+	}
+}
+
+// counts reports whether an outcome is held against a deployment.
+func (c *Checker) counts(err *call.Error) bool {
+	return err != nil && !(c.o.IgnoreTransient && transient(err))
 }
 
 // judge tells the router, and the log when something has changed.
@@ -150,7 +166,7 @@ func (c *Checker) judge(r Result) {
 		return
 	}
 	out := time.Duration(0)
-	if r.Err != nil && !(c.o.IgnoreTransient && transient(r.Err)) {
+	if c.counts(r.Err) {
 		out = c.o.Staleness
 	}
 	c.o.Unhealthy(d.ID, out)
