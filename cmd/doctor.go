@@ -276,18 +276,26 @@ func doctorError(err error) error {
 
 func newDoctorExplainCommand(a *app) *cobra.Command {
 	var in doctorInput
-	var pool, chain bool
+	var pool, chain, plan bool
+	var latency time.Duration
+	var perWorker int
 	c := &cobra.Command{
-		Use:   "explain RULE | --pool [PATH...] | --chain [PATH...]",
-		Short: "Explain a rule, or show the sums for the given inputs",
+		Use:   "explain RULE | --pool [PATH...] | --chain [PATH...] | --plan [PATH...]",
+		Short: "Explain a rule, show the sums for the given inputs, or plan a deployment",
 		Example: `  llmgw doctor explain DB001
   llmgw doctor explain --pool config.yaml k8s/ --max-connections 400
-  llmgw doctor explain --chain config.yaml k8s/`,
+  llmgw doctor explain --chain config.yaml k8s/
+  llmgw doctor explain --plan --expected-rps 500 --latency 3s --max-connections 400`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if !pool && !chain {
+			for _, name := range []string{"latency", "rps-per-worker"} {
+				if c.Flags().Changed(name) && !plan {
+					return usagef("--%s needs --plan", name)
+				}
+			}
+			if !pool && !chain && !plan {
 				if len(args) != 1 {
-					return usagef("say which rule: llmgw doctor explain DB001, or --pool or --chain with the files to add up")
+					return usagef("say which rule: llmgw doctor explain DB001, or --pool, --chain or --plan")
 				}
 				r, ok := rule.Lookup(args[0])
 				if !ok {
@@ -302,18 +310,42 @@ func newDoctorExplainCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if plan {
+				if o.Flags.ExpectedRPS.Value < 1 {
+					return usagef("--plan needs --expected-rps: the requests per second at peak")
+				}
+				if c.Flags().Changed("latency") && latency <= 0 || c.Flags().Changed("rps-per-worker") && (perWorker < 1 || perWorker > math.MaxInt32) {
+					return usagef("--latency and --rps-per-worker must be above 0")
+				}
+			}
 			r, err := lint.Run(c.Context(), o)
+			if errors.Is(err, lint.ErrNothing) && plan && len(args) == 0 && o.ConfigPath == "" {
+				r, err = &lint.Result{Model: rule.NewModel(o.Flags, nil, nil, nil, nil)}, nil // a deployment that is not there yet
+			}
 			if err != nil {
 				return doctorError(err)
 			}
 			if len(r.Problems) > 0 {
 				return usagef("%s %s", r.Problems[0].Path, r.Problems[0].Message)
 			}
+			if plan {
+				in := facts.PlanInput{}
+				if latency > 0 {
+					in.Latency = facts.NewSeconds(latency.Seconds(), "--latency", finding.Position{})
+				}
+				if perWorker > 0 {
+					in.RPSPerWorker = facts.NewInt(perWorker, "--rps-per-worker", finding.Position{})
+				}
+				return report.Plan(a.out, r, in)
+			}
 			return report.Sums(a.out, r, pool, chain)
 		},
 	}
 	in.declare(c.Flags())
 	c.Flags().BoolVar(&pool, "pool", false, "the database connections of the given deployment, worked out")
+	c.Flags().BoolVar(&plan, "plan", false, "a deployment for --expected-rps and the database: pool limit, replicas, memory, grace period")
+	durationVar(c.Flags(), &latency, "latency", 0, "time of a typical request, for --plan (default 5s)")
+	c.Flags().IntVar(&perWorker, "rps-per-worker", 0, "what one worker carries, for --plan (default 70 for litellm, 1000 for llmgw)")
 	c.Flags().BoolVar(&chain, "chain", false, "the chain of timeouts of the given deployment, worked out")
 	return c
 }

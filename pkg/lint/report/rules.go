@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/facts"
-	"github.com/llmgw/llmgw/pkg/lint"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
 )
 
@@ -173,42 +172,4 @@ func RulesJSON(w io.Writer) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(out)
-}
-
-// Sums writes the pool math and the chain of timeouts of what was read, one
-// block for each deployment.
-func Sums(w io.Writer, r *lint.Result, pool, chain bool) error {
-	b := bufio.NewWriter(w)
-	for i, u := range r.Model.Units {
-		if i > 0 {
-			fmt.Fprintln(b)
-		}
-		switch {
-		case u.Workload != nil && u.Config != nil:
-			fmt.Fprintf(b, "%s with %s\n", u.Workload.Object, u.Config.File)
-		case u.Workload != nil:
-			fmt.Fprintf(b, "%s\n", u.Workload.Object)
-		case u.Config != nil:
-			fmt.Fprintf(b, "%s\n", u.Config.File)
-		}
-		if pool {
-			if !u.DatabaseInUse() {
-				fmt.Fprintln(b, "  pool: no database is in use")
-			} else {
-				p := facts.Pool(u.Facts.Pool())
-				for _, line := range p.Explain() {
-					fmt.Fprintf(b, "  %s\n", line)
-				}
-				if !p.AvailableKnown {
-					fmt.Fprintln(b, "  available not known: pass --max-connections or --max-db-connections")
-				}
-			}
-		}
-		if chain {
-			for _, line := range facts.Chain(u.Facts.Chain()).Ladder() {
-				fmt.Fprintf(b, "  %s\n", line)
-			}
-		}
-	}
-	return b.Flush()
 }
