@@ -287,6 +287,7 @@ type Strategy struct {
 // about it.
 type Workload struct {
 	Object       *Object
+	Form         Form
 	Kind         string // Deployment, StatefulSet, DaemonSet, Rollout, Job, CronJob
 	Name         string
 	Namespace    string

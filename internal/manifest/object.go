@@ -59,6 +59,7 @@ func Classify(doc *config.Node) Class {
 	switch {
 	case doc.Has("proxy_config"), doc.Has("masterkeySecretName"), doc.Has("replicaCount"),
 		doc.Get("db").Has("useExisting"), doc.Get("db").Has("deployStandalone"),
+		IsOwnValues(doc),
 		doc.Has("gateway") && (doc.Get("database").Has("writer") || doc.Get("masterKey").Has("secretName")):
 		return HelmValues
 	case doc.Get("services") != nil && doc.Get("services").Kind == config.Map:
@@ -210,22 +211,26 @@ func (o *Object) EmbeddedConfigs(outer []byte) []Embedded {
 	}
 	var out []Embedded
 	for _, n := range o.Node.Get("data").Items() {
-		if !strings.HasSuffix(n.Key, ".yaml") && !strings.HasSuffix(n.Key, ".yml") {
-			continue
+		if e, ok := EmbeddedText(o, n, outer); ok {
+			out = append(out, e)
 		}
-		inner, ok := n.Str()
-		if !ok {
-			continue
-		}
-		e := Embedded{Object: o, Key: n.Key, At: n.Where(), Text: []byte(inner)}
-		if n.Style == config.Literal && n.Anchored.IsZero() {
-			if blanked, ok := blankAround(outer, n.Pos.Offset, n.Pos.End); ok {
-				e.Text, e.Exact = blanked, true
-			}
-		}
-		out = append(out, e)
 	}
 	return out
+}
+
+// EmbeddedText reads one value that holds a YAML file, named by its key.
+func EmbeddedText(o *Object, n *config.Node, outer []byte) (Embedded, bool) {
+	inner, ok := n.Str()
+	if !ok || !strings.HasSuffix(n.Key, ".yaml") && !strings.HasSuffix(n.Key, ".yml") {
+		return Embedded{}, false
+	}
+	e := Embedded{Object: o, Key: n.Key, At: n.Where(), Text: []byte(inner)}
+	if n.Style == config.Literal && n.Anchored.IsZero() {
+		if blanked, ok := blankAround(outer, n.Pos.Offset, n.Pos.End); ok {
+			e.Text, e.Exact = blanked, true
+		}
+	}
+	return e, true
 }
 
 // blankAround copies the content lines of the literal block scalar at

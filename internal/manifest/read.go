@@ -192,7 +192,11 @@ func (r *reader) resources(n *config.Node) Resources {
 }
 
 func (r *reader) security(container, pod *config.Node) Security {
-	c, p := container.Get("securityContext"), pod.Get("securityContext")
+	return r.securityOf(container.Get("securityContext"), pod.Get("securityContext"), pod)
+}
+
+// securityOf merges a container's security context over its pod's.
+func (r *reader) securityOf(c, p, pod *config.Node) Security {
 	s := Security{
 		ReadOnlyRoot:        r.flag(c.Get("readOnlyRootFilesystem")),
 		RunAsNonRoot:        r.flag(c.Get("runAsNonRoot")),

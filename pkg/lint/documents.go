@@ -69,12 +69,12 @@ func (r *reader) yaml(name string, data []byte, named, forced bool) {
 			r.config(c, name)
 		case manifest.Kubernetes:
 			r.kubernetes(name, data, doc)
-		case manifest.HelmValues, manifest.Compose, manifest.Kustomization:
-			what := map[manifest.Class]string{
-				manifest.HelmValues:    "are Helm values: this version of doctor does not read them yet; check the rendered manifests, helm template ... | llmgw doctor -",
-				manifest.Compose:       "is a compose file: this version of doctor does not read it yet",
-				manifest.Kustomization: "is a kustomization: its patches are not applied; check the built manifests, kustomize build . | llmgw doctor -",
-			}[class]
+		case manifest.HelmValues:
+			r.values(name, data, doc)
+		case manifest.Compose:
+			found = append(found, r.compose(name, data, doc)...)
+		case manifest.Kustomization:
+			what := "is a kustomization: its patches are not applied; check the built manifests, kustomize build . | llmgw doctor -"
 			r.note("%s %s", name, what)
 			r.unread = append(r.unread, name+" "+what)
 		case manifest.Empty:

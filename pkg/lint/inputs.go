@@ -41,6 +41,7 @@ type reader struct {
 	envFiles  []*rule.EnvFile
 	objects   []*manifest.Object
 	workloads []*manifest.Workload
+	foreign   []*manifest.Workload // from values and compose files
 	hits      []rule.Hit
 	comments  []*suppression
 	files     int
@@ -96,6 +97,7 @@ func (r *reader) read(ctx context.Context) error {
 	}
 	var found []finding.Finding
 	r.workloads, found = manifest.Workloads(r.objects)
+	r.workloads = append(r.workloads, r.foreign...)
 	r.found(found)
 	return nil
 }

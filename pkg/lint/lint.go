@@ -177,6 +177,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			if known.Closed && !u.Env.Closed() && (u.Config != nil || u.Container != nil) {
 				r.skip(known.ID, "the environment is not known in full")
 			}
+			if u.Workload != nil && !known.Reads(u.Workload.Form) {
+				continue
+			}
 			hits = append(hits, known.Run(u)...)
 		}
 	}
