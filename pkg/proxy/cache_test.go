@@ -303,3 +303,43 @@ func TestAnOldRedisIsNamedAtTheStart(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+func TestOtherKindsAreCachedAndKeptApart(t *testing.T) {
+	var asked atomic.Int64
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"stream":true`) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, `data: {"id":"c1","object":"text_completion","model":"m","choices":[{"index":0,"text":"a","finish_reason":null}]}`+"\n\n"+
+				`data: {"id":"c1","object":"text_completion","model":"m","choices":[{"index":0,"text":"b","finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"id":%q,"object":"list","model":"m","data":[],"results":[],"choices":[],"usage":{"prompt_tokens":1,"total_tokens":1}}`, r.URL.Path)
+	})
+	url := configured(t, base, "litellm_settings: {cache: true, cache_params: {type: local, supported_call_types: [acompletion, atext_completion, aembedding, arerank]}}", nil)
+	same := `{"model":"fast","input":"x","prompt":"x","messages":[],"query":"x","documents":[]}`
+	for i, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"} {
+		first, one := post(t, url+path, same)
+		_, two := post(t, url+path, same)
+		if first.StatusCode != 200 || one != two || !strings.Contains(one, path) || asked.Load() != int64(i+1) {
+			t.Errorf("%s: %d %s\n%s after %d requests", path, first.StatusCode, one, two, asked.Load())
+		}
+	}
+	asked.Store(0)
+	stream := `{"model":"fast","prompt":"x","stream":true}`
+	_, one := post(t, url+"/v1/completions", stream)
+	_, two := post(t, url+"/v1/completions", stream)
+	if one != two || !strings.Contains(one, `"text":"b"`) || asked.Load() != 1 {
+		t.Errorf("%s\n%s after %d requests", one, two, asked.Load())
+	}
+	asked.Store(0)
+	for range 2 {
+		post(t, url+"/v1/responses", same)
+		post(t, url+"/v1/moderations", same)
+	}
+	if asked.Load() != 4 {
+		t.Errorf("%d of 4 requests of kinds that are not cached went upstream", asked.Load())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,5 +112,34 @@ func TestHealthOnDemand(t *testing.T) {
 	status, body := admin(t, "GET", url+"/health", "")
 	if status != 200 || !strings.Contains(body, `"healthy_count":1`) || strings.Contains(body, base) || asked.Load() != 1 {
 		t.Errorf("%d %s after %d probes", status, body, asked.Load())
+	}
+}
+
+func TestEveryModeIsAskedInItsOwnWay(t *testing.T) {
+	var bodies sync.Map
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies.Store(r.URL.Path, string(body))
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id":"x","object":"list","data":[],"results":[],"model":"m","choices":[],"output":[]}`)
+	})
+	var yaml strings.Builder
+	yaml.WriteString("model_list:\n")
+	for _, mode := range []string{"chat", "completion", "embedding", "responses", "rerank", "image_generation", "audio_transcription"} {
+		fmt.Fprintf(&yaml, "- {model_name: %s, litellm_params: {model: hosted_vllm/m, api_key: k, api_base: '%s'}, model_info: {mode: %s}}\n", mode, base, mode)
+	}
+	c, _ := load(t, yaml.String())
+	_, url := gateway(t, c)
+	status, body := admin(t, "GET", url+"/health", "")
+	if status != 200 || !strings.Contains(body, `"unhealthy_count":0`) || !strings.Contains(body, `"healthy_count":6`) {
+		t.Errorf("%d %s", status, body)
+	}
+	for path, part := range map[string]string{
+		"/v1/chat/completions": `"messages":[{"content":"test from litellm"`, "/v1/completions": `"prompt":"test from litellm"`,
+		"/v1/embeddings": `"input":["test from litellm"]`, "/v1/responses": `"input":"test from litellm"`, "/v1/images/generations": `"prompt"`,
+	} {
+		if got, _ := bodies.Load(path); got == nil || !strings.Contains(got.(string), part) {
+			t.Errorf("%s was asked %v", path, got)
+		}
 	}
 }

@@ -48,9 +48,9 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	if d.MockResponse != nil {
 		return nil
 	}
-	lane, ok := d.Lane.(wire.Lane)
+	lane, members := probeWay(d)
 	model := d.Health.Model
-	if !ok || model == "" && strings.Contains(d.Model, "*") {
+	if lane == nil || model == "" && strings.Contains(d.Model, "*") {
 		return errCannotAsk
 	}
 	if model == "" {
@@ -58,13 +58,8 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	} else if _, bare, found := strings.Cut(model, d.Provider+"/"); found {
 		model = bare
 	}
-	tokens := d.Health.MaxTokens
-	if tokens <= 0 {
-		tokens = probeTokens
-	}
-	body, _ := json.Marshal(map[string]any{
-		"model": model, "max_tokens": tokens, "messages": []map[string]string{{"role": "user", "content": DefaultProbePrompt}},
-	})
+	members["model"] = model
+	body, _ := json.Marshal(members)
 	var request splice.Request
 	if err := request.Scan(body); err != nil {
 		return call.AsError(err)
@@ -107,6 +102,45 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 		return classify.Stream(d, err)
 	}
 	return nil
+}
+
+// probeWay is the way to ask a deployment of its mode, and what is asked; nil
+// for modes that need a file, or answer with one.
+func probeWay(d *call.Deployment) (wire.Lane, map[string]any) {
+	tokens := d.Health.MaxTokens
+	if tokens <= 0 {
+		tokens = probeTokens
+	}
+	op := wire.Chat
+	var members map[string]any
+	switch d.Mode {
+	case "", "chat":
+		lane, _ := d.Lane.(wire.Lane)
+		return lane, map[string]any{"max_tokens": tokens, "messages": []map[string]string{{"role": "user", "content": DefaultProbePrompt}}}
+	case "completion":
+		op, members = wire.Completions, map[string]any{"max_tokens": tokens, "prompt": DefaultProbePrompt}
+	case "embedding":
+		op, members = wire.Embeddings, map[string]any{"input": []string{DefaultProbePrompt}}
+	case "responses":
+		op, members = wire.Responses, map[string]any{"input": DefaultProbePrompt}
+	case "rerank":
+		op, members = wire.Rerank, map[string]any{"query": DefaultProbePrompt, "documents": []string{"a text"}}
+	case "moderation", "moderations":
+		op, members = wire.Moderations, map[string]any{"input": DefaultProbePrompt}
+	case "image_generation":
+		op, members = wire.Images, map[string]any{"prompt": DefaultProbePrompt}
+	default:
+		return nil, nil
+	}
+	ways, ok := d.Lanes.(wire.Lanes)
+	if !ok {
+		return nil, nil
+	}
+	lane, err := ways.Lane(op)
+	if err != nil {
+		return nil, nil
+	}
+	return lane, members
 }
 
 // checks starts the health checks that a configuration asks for.
