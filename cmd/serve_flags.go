@@ -30,6 +30,7 @@ type serveFlags struct {
 	config, envFile, host, store   string
 	certFile, keyFile              string
 	port, workers, metricsPort     int
+	profilePort                    int
 	limitConcurrency               int
 	keepAlive, shutdown            time.Duration
 	debug, detailedDebug           bool
@@ -58,7 +59,8 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.insecureNoAuth, "insecure-no-auth", false, "start without a master key, or with a well-known one")
 	fs.BoolVar(&f.noGuardrails, "allow-missing-guardrails", false, "start although a default-on guardrail is not supported")
 	fs.StringVar(&f.store, "store", "auto", "where state is kept: auto, sqlite[:PATH] or none")
-	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for metrics alone (PROMETHEUS_METRICS_PORT); not in this build yet")
+	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for /metrics alone, without a key (PROMETHEUS_METRICS_PORT)")
+	fs.IntVar(&f.profilePort, "profile-port", 0, "port on 127.0.0.1 for Go profiles under /debug/pprof/; off unless set")
 	fs.BoolVar(&f.dbPush, "use-prisma-db-push", false, "refused in production; otherwise as --migrate")
 	fs.BoolVar(&f.skipStartup, "skip-server-startup", false, "set the database up, as --migrate does, and exit")
 	fs.BoolVar(&f.migrate, "migrate", false, "apply pending migrations before listening")
@@ -121,9 +123,6 @@ func (f *serveFlags) sayWithoutEffect(a *app) {
 		case "max-requests-before-restart", "max-requests-before-restart-jitter":
 			a.infof("--%s has no effect: memory does not grow with the number of requests, so no recycling is needed", fl.Name)
 			return
-		case "prometheus-metrics-port":
-			a.warnf("--prometheus-metrics-port: this build serves no metrics yet")
-			return
 		}
 		if fl.Hidden {
 			a.infof("--%s is accepted and has no effect in llmgw", fl.Name)
@@ -146,6 +145,7 @@ type settings struct {
 	wildcards []string
 	shutdown  time.Duration
 	health    int // port of the probes' own listener
+	profile   int // port for profiles
 	rootPath  string
 	log       logSettings
 	remarks   []string
@@ -228,6 +228,7 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 		IAMTokenDBAuth:         on("iam-token-db-auth", "IAM_TOKEN_DB_AUTH", f.iamAuth),
 		AzurePostgresqlAuth:    on("azure-postgresql-auth", "AZURE_POSTGRESQL_AUTH", f.entraAuth),
 	}
+	s.profile = whole("profile-port", "", f.profilePort, 0, 65535)
 	f.workers = whole("num-workers", "NUM_WORKERS", f.workers, 0, 1<<16)
 	s.keep = span("keepalive-timeout", "KEEPALIVE_TIMEOUT", s.keep)
 	s.shutdown = span("shutdown-timeout", "GRACEFUL_SHUTDOWN_TIMEOUT", s.shutdown)

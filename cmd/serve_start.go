@@ -68,6 +68,7 @@ func (s *settings) build(a *app, g *gateway, c proxy.Config) error {
 	c.Listener.Host, c.Listener.Port = s.facts.Host, s.facts.Port
 	c.Listener.CertFile, c.Listener.KeyFile = s.facts.CertFile, s.facts.KeyFile
 	c.Listener.HealthPort = s.health
+	c.Telemetry.MetricsPort, c.Telemetry.ProfilePort = s.facts.MetricsPort, s.profile
 	c.Listener.KeepAlive = s.keep
 	c.ShutdownTimeout = s.shutdown
 	var err error
@@ -214,6 +215,12 @@ func (g *gateway) announce(a *app, s *settings) {
 	a.infof("INFO:     llmgw %s running on %s, answering as LiteLLM %s (Press CTRL+C to quit)", buildVersion(), base, litellm.Compat)
 	if probes := g.proxy.HealthAddr(); probes != nil {
 		a.infof("INFO:     health routes on port %d", probes.Port)
+	}
+	if metrics := g.proxy.MetricsAddr(); metrics != nil {
+		a.infof("INFO:     metrics on port %d, without a key", metrics.Port)
+	}
+	if profiles := g.proxy.ProfileAddr(); profiles != nil {
+		a.infof("INFO:     profiles on http://%s/debug/pprof/, for this machine only", profiles)
 	}
 	if s.zero {
 		fmt.Fprint(a.out, firstRequest(base, s, g.proxy.Models()))

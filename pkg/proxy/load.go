@@ -29,6 +29,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.router()
 	l.cache()
 	l.healthChecks()
+	l.telemetry()
 	l.models()
 	l.unserved()
 	return l.c, l.findings

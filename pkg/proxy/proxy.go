@@ -54,6 +54,8 @@ type Config struct {
 	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
 	// request timeout.
 	ShutdownTimeout time.Duration
+	// Telemetry is what is told about calls, and to whom.
+	Telemetry Telemetry
 	// Sink takes batches of finished calls; nil only counts them.
 	Sink func([]call.Call)
 	// Store keeps the counts; nil keeps them for the life of the process.
@@ -74,6 +76,7 @@ type Proxy struct {
 	shared   *shared
 	health   *health.Checker
 
+	observers   *observers
 	storeFailed sync.Once
 }
 
@@ -84,6 +87,12 @@ func New(c Config) (*Proxy, error) {
 	}
 	state := openShared(&c)
 	state.hooks(&c)
+	p := &Proxy{log: c.Log}
+	observers, err := p.observe(&c)
+	if err != nil {
+		state.close()
+		return nil, err
+	}
 	router, err := route.New(c.Deployments, c.Router)
 	if err != nil {
 		state.close()
@@ -101,7 +110,7 @@ func New(c Config) (*Proxy, error) {
 	if c.ShutdownTimeout <= 0 {
 		c.ShutdownTimeout = route.DefaultTimeout
 	}
-	p := &Proxy{config: c, log: c.Log, router: router, upstream: upstream.New(c.Upstream)}
+	p.config, p.router, p.upstream, p.observers = c, router, upstream.New(c.Upstream), observers
 	p.queue = account.NewQueue(account.Options{Sink: p.settle})
 	o := c.API
 	o.Identify = auth.New(c.Auth)
@@ -116,6 +125,7 @@ func New(c Config) (*Proxy, error) {
 		o.Cache, o.CacheAdmin = k, k
 	}
 	o.Health = p
+	observers.handlers(&o, c.Listener.Host)
 	p.api = api.New(o)
 	p.checks()
 	return p, nil
@@ -129,6 +139,7 @@ func (p *Proxy) settle(batch []call.Call) {
 		}
 	}
 	p.totals.Add(batch)
+	p.observers.settle(batch)
 	if p.config.Store != nil {
 		p.persist(batch)
 	}
@@ -171,6 +182,11 @@ func (p *Proxy) Listen() error {
 		return err
 	}
 	p.server = s
+	if err := p.observers.listen(o.Host); err != nil {
+		s.Close()
+		p.observers.close()
+		return err
+	}
 	return nil
 }
 
@@ -236,6 +252,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 
 // Close ends what New has started.
 func (p *Proxy) Close() {
+	p.observers.close()
 	p.health.Close()
 	p.queue.Close()
 	p.shared.close()

@@ -34,6 +34,7 @@ type Queue struct {
 	limit   int
 	refused atomic.Int64
 	wake    chan struct{}
+	flush   chan chan struct{}
 	stop    chan struct{}
 	done    chan struct{}
 }
@@ -59,6 +60,7 @@ func NewQueue(o Options) *Queue {
 		shards: make([]shard, n),
 		limit:  max(o.Capacity/n, 1),
 		wake:   make(chan struct{}, 1),
+		flush:  make(chan chan struct{}),
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 	}
@@ -89,6 +91,19 @@ func (q *Queue) Record(c *call.Call) {
 // Refused is the number of calls that found no room.
 func (q *Queue) Refused() int64 { return q.refused.Load() }
 
+// Flush hands over what waits, and returns when that is done.
+func (q *Queue) Flush() {
+	done := make(chan struct{})
+	select {
+	case q.flush <- done:
+		select {
+		case <-done:
+		case <-q.done:
+		}
+	case <-q.done:
+	}
+}
+
 // Close hands over what waits and stops. No Record may follow.
 func (q *Queue) Close() {
 	close(q.stop)
@@ -102,18 +117,27 @@ func (q *Queue) run() {
 	for {
 		select {
 		case <-q.wake:
+		case done := <-q.flush:
+			spare = q.drain(spare)
+			close(done)
+			continue
 		case <-q.stop:
 			q.drain(spare)
 			return
 		}
 		timer := time.NewTimer(q.delay)
+		var done chan struct{}
 		select {
 		case <-timer.C:
 		case <-q.wake: // a shard is half full
+		case done = <-q.flush:
 		case <-q.stop:
 		}
 		timer.Stop()
 		spare = q.drain(spare)
+		if done != nil {
+			close(done)
+		}
 	}
 }
 

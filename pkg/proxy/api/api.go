@@ -66,6 +66,13 @@ type Options struct {
 	// Health asks deployments whether they work.
 	Health Health
 
+	// Metrics serves /metrics; nil when there are none. MetricsOpen needs no key.
+	Metrics     http.Handler
+	MetricsOpen bool
+	// Observe notes what only metrics and traces show of a call; Labels then
+	// returns the values of configured labels, and may be nil.
+	Observe bool
+	Labels  func(LabelSource) string
 	// Charge works out the cost of a call whose usage is known; nil does not.
 	Charge func(*call.Call)
 
@@ -120,6 +127,7 @@ type AccessLog interface {
 type API struct {
 	o             Options
 	routes        map[string]*route
+	metricsHint   sync.Once
 	drainingSince atomic.Int64 // nanoseconds since the epoch, 0 before
 	answer        answerHeaders
 	calls         sync.Pool

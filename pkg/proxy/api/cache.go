@@ -50,6 +50,7 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 		return false, err
 	}
 	if hit == nil {
+		c.call.CacheMissed = true
 		if c.kept.ticket.Keep && c.call.Stream {
 			c.kept.events = takeBuffer()
 		}

@@ -105,7 +105,9 @@ func (c *chat) run(x *exchange) int {
 	if err == nil {
 		hit, err = c.fromCache(x.route.kind.cache)
 	}
+	c.a.observe(&c.call, x.r, &c.request)
 	if err == nil && !hit {
+		c.call.Queued = time.Since(c.call.Start)
 		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
 	}
 	c.call.Err = err
@@ -404,6 +406,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	upstreamHeaders(h, upstream)
 	c.outcome()
 	c.charge()
+	c.a.remaining(&c.call, upstream)
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()

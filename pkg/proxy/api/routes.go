@@ -30,6 +30,7 @@ func routes() map[string]*route {
 	add(route{public: true, serve: serveReadiness}, "/health/readiness")
 	add(route{method: http.MethodGet, serve: serveReadinessDetails}, "/health/readiness/details")
 	add(route{method: http.MethodGet, public: true, serve: serveHome}, "/")
+	add(route{method: http.MethodGet, public: true, serve: serveMetrics}, "/metrics", "/metrics/")
 	add(route{method: http.MethodGet, serve: serveHealth}, "/health")
 	add(route{method: http.MethodGet, serve: serveCachePing}, "/cache/ping")
 	add(route{method: http.MethodPost, serve: serveCacheDelete}, "/cache/delete")

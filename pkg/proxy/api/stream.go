@@ -138,6 +138,7 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	_ = c.request.Scan(nil)
 	h := c.x.w.Header()
 	upstreamHeaders(h, resp.Header)
+	c.a.remaining(&c.call, resp.Header)
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()

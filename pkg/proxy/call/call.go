@@ -226,4 +226,24 @@ type Call struct {
 	Cached bool
 	// Err is why the call failed; nil on success.
 	Err *Error
+	// FailedAttempts are the attempts that failed, in order.
+	FailedAttempts []FailedAttempt
+
+	// Queued is how long it took from Start to the first attempt.
+	Queued time.Duration
+	// CacheMissed says that the response cache was asked and had no answer.
+	CacheMissed bool
+	// ClientIP and UserAgent say where the request came from.
+	ClientIP, UserAgent string
+	// Labels are the values of configured metric labels, joined by NUL.
+	Labels string
+	// RemainingRequests and RemainingTokens are what the upstream said is left of
+	// its limits.
+	RemainingRequests, RemainingTokens string
+}
+
+// FailedAttempt is one attempt that failed.
+type FailedAttempt struct {
+	Deployment *Deployment
+	Err        *Error
 }

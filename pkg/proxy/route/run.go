@@ -60,6 +60,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 		if err = r.attempt(ctx, g, node); err == nil {
 			return nil
 		}
+		r.c.FailedAttempts = append(r.c.FailedAttempts, call.FailedAttempt{Deployment: node.Deployment, Err: err})
 		if r.over(err) {
 			return err
 		}

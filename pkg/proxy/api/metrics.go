@@ -1,0 +1,79 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+)
+
+// serveMetrics shows the metrics, on both spellings of the path: scrapers do not
+// follow redirects alike. They name teams and keys, so they need a key.
+func serveMetrics(a *API, x *exchange) int {
+	if a.o.Metrics == nil {
+		return a.unknownPath(x)
+	}
+	if !a.o.MetricsOpen {
+		if _, err := a.o.Identify.Identify(x.r); err != nil {
+			a.metricsHint.Do(func() {
+				a.o.Log.Warn("/metrics was asked for without a valid key: give the scraper one (authorization in scrape_configs), open a port for it with --prometheus-metrics-port, or set litellm_settings.require_auth_for_metrics_endpoint to false")
+			})
+			writeJSON(x.w, http.StatusUnauthorized, marshal("Unauthorized access to metrics endpoint: "+err.Message))
+			return http.StatusUnauthorized
+		}
+	}
+	a.o.Metrics.ServeHTTP(x.w, x.r)
+	return http.StatusOK
+}
+
+// LabelSource is what configured labels are taken from.
+type LabelSource struct {
+	request *splice.Request
+	header  http.Header
+}
+
+// Metadata returns the request's metadata: the members "metadata" and
+// "litellm_metadata" as they came.
+func (l LabelSource) Metadata() (list [][]byte) {
+	for _, m := range [...]splice.Member{splice.Metadata, splice.LiteLLMMetadata} {
+		if l.request.Has(m) {
+			list = append(list, l.request.Raw(m))
+		}
+	}
+	return list
+}
+
+// Tags returns the request's tags.
+func (l LabelSource) Tags() []string {
+	tags := requestTags(l.request, l.header)
+	if agent := headerValue(l.header, "User-Agent"); agent != "" {
+		name, _, _ := strings.Cut(agent, "/")
+		tags = append(tags, "User-Agent: "+name, "User-Agent: "+agent)
+	}
+	return tags
+}
+
+// observe notes where a request came from and what its labels are.
+func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
+	if !a.o.Observe {
+		return
+	}
+	c.ClientIP = r.RemoteAddr
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.ClientIP = host
+	}
+	c.UserAgent = headerValue(r.Header, "User-Agent")
+	if a.o.Labels != nil {
+		c.Labels = a.o.Labels(LabelSource{q, r.Header})
+	}
+}
+
+// remaining notes what an upstream says is left of its limits.
+func (a *API) remaining(c *call.Call, h http.Header) {
+	if a.o.Observe {
+		c.RemainingRequests = headerValue(h, "X-Ratelimit-Remaining-Requests")
+		c.RemainingTokens = headerValue(h, "X-Ratelimit-Remaining-Tokens")
+	}
+}

@@ -1,0 +1,80 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Side is a small listener beside the gateway's: for metrics, or for profiles.
+type Side struct {
+	listener net.Listener
+	server   *http.Server
+	wait     sync.WaitGroup
+}
+
+// ListenSide serves h on an address of its own until Close. what names it in
+// errors.
+func ListenSide(what, host string, port int, h http.Handler) (*Side, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen on %s: %w; choose another port", what, address, err)
+	}
+	s := &Side{listener: l, server: &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}}
+	s.wait.Go(func() { _ = s.server.Serve(l) })
+	return s, nil
+}
+
+// Addr is the address in use.
+func (s *Side) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
+
+// Close ends the listener and what it serves.
+func (s *Side) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.server.Shutdown(ctx) != nil {
+		_ = s.server.Close()
+	}
+	s.wait.Wait()
+}
+
+// OnlyMetrics serves h on /metrics and nothing else.
+func OnlyMetrics(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" && r.URL.Path != "/metrics/" {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Profiles serves the runtime's profiles. They show what the process does and
+// holds, so they are for the machine itself only: whoever asks through another
+// name than that of the loopback is refused, which keeps web pages out.
+func Profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "profiles are served to this machine only", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
