@@ -56,6 +56,12 @@ chain: deps ## LiteLLM's real migrations: downloads pinned releases with pip int
 	$(GO) run ./internal/testenv/fetch extras
 	LLMGW_LONG=1 $(GO) test -count 1 -timeout 30m -run 'Chain|TheReaderOf|TheSchemaTells|ABaselineAndADeploy|ADatabaseOfOurs|TheOwnSetHas|Unasked' -v ./pkg/migrate
 
+.PHONY: release-set
+release-set: ## what a release build embeds: LiteLLM's migrations, hash-checked; then build and test with them
+	scripts/release-set.sh
+	$(GO) test -count 1 -tags litellmset -run TestReleasedSet ./pkg/migrate
+	CGO_ENABLED=0 $(GO) build -trimpath -tags litellmset -ldflags '$(LDFLAGS)' -o $(BIN) .
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@scripts/fuzz.sh $(or $(FUZZTIME),20s)

@@ -229,6 +229,20 @@ func ReadArchive(file string) (*Set, error) {
 	default:
 		return nil, &Error{kind: kindUsage, Message: fmt.Sprintf("%s is neither a wheel (.whl) nor a source archive (.tar.gz)", file)}
 	}
+	return readPackage(fsys, file)
+}
+
+// readWheel is ReadArchive for a wheel in memory.
+func readWheel(data []byte, from string) (*Set, error) {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, &Error{kind: kindUsage, Message: fmt.Sprintf("cannot read %s: %s", from, err), err: err}
+	}
+	return readPackage(z, from)
+}
+
+// readPackage finds the migrations in an unpacked package.
+func readPackage(fsys fs.FS, file string) (*Set, error) {
 	dir := ""
 	_ = fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
 		if err == nil && path.Base(p) == "migration_lock.toml" && dir == "" {
@@ -241,7 +255,7 @@ func ReadArchive(file string) (*Set, error) {
 	}
 	sub, err := fs.Sub(fsys, dir)
 	if err != nil {
-		return nil, usage(err)
+		return nil, &Error{kind: kindUsage, Message: fmt.Sprintf("cannot read %s: %s", file, reason(err)), err: err}
 	}
 	s, err := ReadDir(sub, file)
 	if err != nil {
@@ -353,10 +367,6 @@ func Own() *Set {
 	}
 	return s
 }
-
-// Released is LiteLLM's set as a release build carries it; ok is false in any
-// other build.
-func Released() (s *Set, ok bool) { return nil, false }
 
 // ownPrefix begins the names of our own set.
 const ownPrefix = "llmgw_"

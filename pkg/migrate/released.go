@@ -1,0 +1,33 @@
+//go:build litellmset
+
+package migrate
+
+import (
+	_ "embed"
+	"sync"
+
+	"github.com/llmgw/llmgw/internal/litellm"
+)
+
+// A release build carries LiteLLM's package, with its licence; scripts/release-set.sh
+// puts both here.
+
+//go:embed sets/litellm/migrations.whl
+var releasedWheel []byte
+
+//go:embed sets/litellm/LICENSE
+var releasedLicence string
+
+// Released is LiteLLM's set of the emulated release, as this build carries it.
+func Released() (*Set, bool) { return released(), true }
+
+// ReleasedLicence is the licence of those files.
+func ReleasedLicence() string { return releasedLicence }
+
+var released = sync.OnceValue(func() *Set {
+	s, err := readWheel(releasedWheel, "LiteLLM "+litellm.Compat+" (embedded)")
+	if err != nil {
+		panic(err) // the file is part of the program, and the release script checked it
+	}
+	return s
+})
