@@ -48,8 +48,8 @@ long: deps ## soaks, kill sweeps, exhaustive cuts: what is too slow for the gate
 
 .PHONY: prisma
 prisma: deps ## migrate beside real Prisma: installs its engine from npm into the tests' cache, then the peer tests
-	$(GO) run ./internal/testenv/fetch prisma extras
-	$(GO) test -count 1 -run 'BothTools|TheToolsTakeTurns|PrismaSees' -v ./pkg/migrate
+	$(GO) run ./internal/testenv/fetch prisma extras squawk
+	$(GO) test -count 1 -run 'BothTools|TheToolsTakeTurns|PrismaSees|ChainByTurns|Squawk' -v ./pkg/migrate
 
 .PHONY: chain
 chain: deps ## LiteLLM's real migrations: downloads pinned releases with pip into the tests' cache, then the chain tests

@@ -100,8 +100,7 @@ func (p *peer) answer(out []byte, err error) string {
 	return a.Error.Code
 }
 
-// turn is one command: a deploy of a folder, or a resolve, which is Prisma's in
-// both runs.
+// turn is one command of each tool: a deploy of a folder, or a resolve.
 type turn struct {
 	list    map[string]string
 	resolve string // applied, rolledback
@@ -124,6 +123,9 @@ func TestBothToolsWriteTheSameHistory(t *testing.T) {
 		"MC06 MC07 fails and blocks":   {{list: bad, prisma: "error", ours: "P3018"}, {list: bad, prisma: "P3009"}},
 		"MC09 MC10 resolved, goes on":  {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "applied", name: "2_bad", list: bad}, {list: bad}},
 		"MC11 MC13 rolled back, fixed": {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "rolledback", name: "2_bad", list: bad}, {list: fixed}},
+		"MC14 rolled back twice":       {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "rolledback", name: "2_bad", list: bad}, {resolve: "rolledback", name: "2_bad", list: bad}, {list: fixed}, {resolve: "rolledback", name: "2_bad", list: fixed}},
+		"MC15 cannot be rolled back":   {{list: one}, {resolve: "rolledback", name: "1_init", list: one, prisma: "P3012"}, {resolve: "rolledback", name: "9", list: one, prisma: "P3011"}},
+		"MC16 cannot be applied":       {{list: one}, {resolve: "applied", name: "1_init", list: one, prisma: "P3008"}, {resolve: "applied", name: "9", list: one, prisma: "P3017"}},
 		"MC18 MC20 edited, deleted":    {{list: fixed}, {list: map[string]string{"1_init": initSQL + "--", "4": "SELECT 1"}}},
 		"MC22 inserted":                {{list: map[string]string{"1": initSQL, "3": "SELECT 3"}}, {list: map[string]string{"1": initSQL, "2": "SELECT 2", "3": "SELECT 3"}}},
 		"MC23 MC26 baseline":           {{sql: initSQL}, {list: one, prisma: "P3005"}, {resolve: "applied", name: "1_init", list: one}, {list: one}},
@@ -136,7 +138,7 @@ func TestBothToolsWriteTheSameHistory(t *testing.T) {
 		"MC36 empty files":             {{list: map[string]string{"1": "", "2": "-- x"}}},
 		"MC38 hidden folder":           {{list: map[string]string{".hidden": "SELECT 1", "1": initSQL}}},
 		"MC45 own timeout":             {{list: map[string]string{"1": "SET statement_timeout = 50; SELECT pg_sleep(2)"}, prisma: "error", ours: "P3018"}},
-		"MC47 folder gone":             {{list: bad, prisma: "error", ours: "P3018"}, {list: one, prisma: "P3009"}, {resolve: "rolledback", name: "2_bad", list: one}, {list: one}},
+		"MC47 folder gone":             {{list: bad, prisma: "error", ours: "P3018"}, {list: one, prisma: "P3009"}, {resolve: "applied", name: "2_bad", list: one, prisma: "P3017"}, {resolve: "rolledback", name: "2_bad", list: one}, {list: one}},
 		"MC51 names":                   {{list: map[string]string{"10_b": "SELECT 1", "9_a": "SELECT 1", "A_up": "SELECT 1", "a_low": "SELECT 1", "with space": "SELECT 1"}}},
 		"words of other scripts":       {{list: map[string]string{"1_ünï": `CREATE TABLE "表"(i int)`}}},
 	}
@@ -152,11 +154,17 @@ func TestBothToolsWriteTheSameHistory(t *testing.T) {
 				}
 				folder := p.folder(s.list)
 				if s.resolve != "" {
-					for _, url := range []string{theirs, ours} {
-						if got := p.run(url, s.resolve, folder, s.name); got != s.prisma {
-							t.Fatalf("step %d: Prisma's resolve on %s: %q, want %q", i, url, got, s.prisma)
-						}
+					if got := p.run(theirs, s.resolve, folder, s.name); got != s.prisma {
+						t.Fatalf("step %d: Prisma's resolve: %q, want %q", i, got, s.prisma)
 					}
+					q, want := applied(s.name), s.prisma
+					if s.resolve == "rolledback" {
+						q = rolledBack(s.name)
+					}
+					if s.ours != "" {
+						want = s.ours
+					}
+					resolve(t, ours, files(t, s.list), q, want)
 					continue
 				}
 				if got := p.run(theirs, "apply", folder); got != s.prisma {
