@@ -48,6 +48,9 @@ type answer struct {
 // run is the frame of every command of migrate: outputs, events, the provider,
 // the work, the result in each format, the exit code.
 func (f *migrateFlags) run(c *cobra.Command, a *app, do func(ctx context.Context, p *migrate.Provider) (answer, error)) error {
+	if err := checkProgress(a, f.progress); err != nil {
+		return err
+	}
 	outs, err := f.out.open(a)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@
 //	go run ./internal/testenv/fetch            # everything
 //	go run ./internal/testenv/fetch extras     # LiteLLM's migrations
 //	go run ./internal/testenv/fetch prisma     # Prisma's engine, needs npm
+//	go run ./internal/testenv/fetch squawk     # the linter squawk, needs npm
 //	go run ./internal/testenv/fetch litellm    # the proxy itself, some 700 MB
 //	go run ./internal/testenv/fetch -missing   # what is not there yet
 package main
@@ -49,7 +50,7 @@ func run(what []string) error {
 		what = what[1:]
 	}
 	if len(what) == 0 {
-		what = []string{"extras", "prisma"}
+		what = []string{"extras", "prisma", "squawk"}
 	}
 	cache := os.Getenv("LLMGW_TEST_CACHE")
 	if cache == "" {
