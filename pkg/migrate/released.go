@@ -3,7 +3,10 @@
 package migrate
 
 import (
+	"archive/zip"
+	"bytes"
 	_ "embed"
+	"fmt"
 	"sync"
 
 	"github.com/llmgw/llmgw/internal/litellm"
@@ -31,3 +34,12 @@ var released = sync.OnceValue(func() *Set {
 	}
 	return s
 })
+
+// readWheel is ReadArchive for a wheel in memory.
+func readWheel(data []byte, from string) (*Set, error) {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, &Error{kind: kindUsage, Message: fmt.Sprintf("cannot read %s: %s", from, err), err: err}
+	}
+	return readPackage(z, from)
+}

@@ -232,15 +232,6 @@ func ReadArchive(file string) (*Set, error) {
 	return readPackage(fsys, file)
 }
 
-// readWheel is ReadArchive for a wheel in memory.
-func readWheel(data []byte, from string) (*Set, error) {
-	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		return nil, &Error{kind: kindUsage, Message: fmt.Sprintf("cannot read %s: %s", from, err), err: err}
-	}
-	return readPackage(z, from)
-}
-
 // readPackage finds the migrations in an unpacked package.
 func readPackage(fsys fs.FS, file string) (*Set, error) {
 	dir := ""
