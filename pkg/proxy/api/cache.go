@@ -29,11 +29,13 @@ type cached struct {
 	ticket wire.CacheTicket
 	// events gathers a stream that shall be kept; nil when there is none.
 	events *buffer
+	// parts are the elements of a list; nil for other requests.
+	parts *parts
 }
 
 func (k *cached) reset() {
 	release(&k.events)
-	k.ticket = wire.CacheTicket{}
+	k.ticket, k.parts = wire.CacheTicket{}, nil
 }
 
 // fromCache answers from the cache, and reports whether it did. The error is a
@@ -44,6 +46,11 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 	}
 	q := wire.CacheQuery{
 		Kind: kind, Request: &c.request, Header: c.x.r.Header, Model: c.call.Model, Stream: c.call.Stream, Caller: c.call.Caller,
+	}
+	if c.x.route.kind.op == wire.Embeddings {
+		if taken, done, err := c.fromParts(&q); taken || err != nil {
+			return done, err
+		}
 	}
 	hit, err := c.a.o.Cache.Lookup(c.x.r.Context(), &q, &c.kept.ticket)
 	if err != nil {
@@ -56,6 +63,12 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 		}
 		return false, nil
 	}
+	c.answerHit(hit)
+	return true, nil
+}
+
+// answerHit sends an answer of the cache.
+func (c *chat) answerHit(hit *wire.CacheHit) {
 	c.kept.ticket.Keep = false
 	c.call.Usage, c.call.Cached = hit.Usage, true
 	c.charge()
@@ -78,7 +91,6 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 	if _, err := w.Write(hit.Body); err != nil || c.plan.ClientGone() {
 		c.call.Status = call.ClassClientGone.Status()
 	}
-	return true, nil
 }
 
 // cacheKey names the entry that an answer came from, or goes to.
@@ -110,7 +122,7 @@ func (c *chat) keepStream() {
 
 // keepAnswer keeps a complete answer.
 func (c *chat) keepAnswer(body []byte) {
-	if c.kept.ticket.Keep {
+	if c.kept.ticket.Keep && c.kept.ticket.Parts == nil {
 		c.kept.ticket.ModelID = c.call.Deployment.ID
 		c.a.o.Cache.Keep(&c.kept.ticket, body, c.exchange.Outcome().Usage)
 	}

@@ -392,6 +392,12 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 	case err != nil:
 		return c.a.o.Classify.Stream(d, err)
 	}
+	if c.kept.parts != nil {
+		var failure *call.Error
+		if c.written.b, failure = c.mergeParts(d, c.written.b); failure != nil {
+			return failure
+		}
+	}
 	c.writeAnswer(resp.Header, c.written.b)
 	c.keepAnswer(c.written.b)
 	return nil

@@ -75,6 +75,7 @@ func (c *chat) hop(n int) {
 		return
 	}
 	c.own.changed = changes != nil
+	c.kept.parts, c.kept.ticket.Keep = nil, false // the answer is to another request
 	body := c.in.b
 	if changes != nil {
 		var whole map[string]json.RawMessage

@@ -133,34 +133,89 @@ func (c *Cache) Supports(kind string) bool {
 
 // Lookup implements wire.Cache.
 func (c *Cache) Lookup(ctx context.Context, q *wire.CacheQuery, t *wire.CacheTicket) (*wire.CacheHit, *call.Error) {
-	*t = wire.CacheTicket{}
-	if !c.Supports(q.Kind) {
-		return nil, nil
-	}
-	control, err := readControls(q)
-	if err != nil {
+	control, read, err := c.begin(q, t)
+	if err != nil || !read && !t.Keep {
 		return nil, err
 	}
-	if c.o.OptIn && !control.use {
-		return nil, nil
-	}
-	read, write := !control.noCache, !control.noStore
-	if !read && !write {
-		return nil, nil
-	}
-	t.Key = c.key(q, control)
-	t.Keep, t.Stream = write, q.Stream
-	t.TTL = c.ttl(control)
+	t.Key = c.key(q, control, nil)
 	if !read {
 		return nil, nil
 	}
-	e := c.get(ctx, t.Key)
+	return c.judge(c.get(ctx, t.Key), control), nil
+}
+
+// LookupParts implements wire.Cache.
+func (c *Cache) LookupParts(ctx context.Context, q *wire.CacheQuery, elements [][]byte, t *wire.CacheTicket) ([]*wire.CacheHit, *call.Error) {
+	control, read, err := c.begin(q, t)
+	if err != nil || !read && !t.Keep {
+		return nil, err
+	}
+	t.Parts = make([]string, len(elements))
+	for i, e := range elements {
+		t.Parts[i] = c.key(q, control, e)
+	}
+	t.Key = t.Parts[0]
+	hits := make([]*wire.CacheHit, len(elements))
+	if !read {
+		return hits, nil
+	}
+	for i, e := range c.getAll(ctx, t.Parts) {
+		hits[i] = c.judge(e, control)
+	}
+	return hits, nil
+}
+
+// begin reads what a request says about the cache, and fills in the ticket but
+// for the key. It says whether entries may be read.
+func (c *Cache) begin(q *wire.CacheQuery, t *wire.CacheTicket) (control controls, read bool, err *call.Error) {
+	*t = wire.CacheTicket{}
+	if !c.Supports(q.Kind) {
+		return control, false, nil
+	}
+	if control, err = readControls(q); err != nil {
+		return control, false, err
+	}
+	if c.o.OptIn && !control.use {
+		return control, false, nil
+	}
+	t.Keep, t.Stream = !control.noStore, q.Stream
+	t.TTL = c.ttl(control)
+	return control, !control.noCache, nil
+}
+
+// judge makes a hit of an entry that is young enough.
+func (c *Cache) judge(e *entry, control controls) *wire.CacheHit {
 	if e == nil || control.maxAge > 0 && time.Since(e.at) > control.maxAge {
 		c.misses.Add(1)
-		return nil, nil
+		return nil
 	}
 	c.hits.Add(1)
-	return &wire.CacheHit{Body: e.body, Usage: e.usage, ModelID: e.model}, nil
+	return &wire.CacheHit{Body: e.body, Usage: e.usage, ModelID: e.model}
+}
+
+// getAll is get for several keys, with one wait for Redis.
+func (c *Cache) getAll(ctx context.Context, keys []string) []*entry {
+	list := make([]*entry, len(keys))
+	var missing []string
+	var at []int
+	for i, k := range keys {
+		if c.memory != nil {
+			list[i] = c.memory.get(k)
+		}
+		if list[i] == nil && c.shared != nil {
+			missing, at = append(missing, k), append(at, i)
+		}
+	}
+	if len(missing) == 0 {
+		return list
+	}
+	for i, e := range c.shared.getAll(ctx, missing) {
+		list[at[i]] = e
+		if e != nil && c.memory != nil {
+			c.memory.set(missing[i], e, min(c.o.MemoryTTL, time.Until(e.until)))
+		}
+	}
+	return list
 }
 
 // get asks memory, then Redis.
@@ -198,16 +253,30 @@ func (c *Cache) ttl(control controls) time.Duration {
 
 // Keep implements wire.Cache.
 func (c *Cache) Keep(t *wire.CacheTicket, body []byte, usage call.Usage) {
-	if !t.Keep || t.TTL <= 0 || len(body) == 0 || len(body) > maxAnswer {
+	if !t.Keep || len(body) == 0 || len(body) > maxAnswer {
 		return
 	}
 	if t.Stream {
-		body = condense(body) // a copy
-		if body == nil {
+		if body = condense(body); body == nil { // a copy
 			return
 		}
 	} else {
 		body = slices.Clone(body)
+	}
+	c.put(t, t.Key, body, usage)
+}
+
+// KeepPart implements wire.Cache.
+func (c *Cache) KeepPart(t *wire.CacheTicket, n int, body []byte, usage call.Usage) {
+	if t.Keep && len(body) > 0 && len(body) <= maxAnswer {
+		c.put(t, t.Parts[n], slices.Clone(body), usage)
+	}
+}
+
+// put keeps a body of its own under a key.
+func (c *Cache) put(t *wire.CacheTicket, key string, body []byte, usage call.Usage) {
+	if t.TTL <= 0 {
+		return
 	}
 	now := time.Now()
 	e := &entry{body: body, at: now, until: now.Add(t.TTL), usage: usage, model: t.ModelID}
@@ -216,10 +285,10 @@ func (c *Cache) Keep(t *wire.CacheTicket, body []byte, usage call.Usage) {
 		if c.shared != nil {
 			ttl = min(ttl, c.o.MemoryTTL)
 		}
-		c.memory.set(t.Key, e, ttl)
+		c.memory.set(key, e, ttl)
 	}
 	if c.shared != nil {
-		c.shared.put(t.Key, e, t.TTL)
+		c.shared.put(key, e, t.TTL)
 	}
 }
 

@@ -18,13 +18,17 @@ import (
 const mark = "llmgw1:"
 
 // key names a request: everything in it that reaches an upstream, but for
-// metadata, in an order of its own.
-func (c *Cache) key(q *wire.CacheQuery, control controls) string {
+// metadata, in an order of its own. element, when not nil, stands in place of
+// the request's input.
+func (c *Cache) key(q *wire.CacheQuery, control controls, element []byte) string {
 	type member struct{ name, value []byte }
 	var list []member
 	q.Request.Each(func(m splice.Member, name, value []byte) {
 		if m.Strips() || m == splice.Metadata || m == splice.Model || string(value) == "null" {
 			return
+		}
+		if m == splice.Input && element != nil {
+			value = element
 		}
 		list = append(list, member{name, value})
 	})

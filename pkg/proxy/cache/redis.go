@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,39 @@ func (s *shared) get(ctx context.Context, key string) *entry {
 		return nil
 	}
 	return e
+}
+
+// getAll is get for several keys in one exchange.
+func (s *shared) getAll(ctx context.Context, keys []string) []*entry {
+	list := make([]*entry, len(keys))
+	var commands []redis.Cmder
+	err := s.guard.Do(ctx, s.patience, func(ctx context.Context, c redis.UniversalClient) (err error) {
+		commands, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, k := range keys {
+				p.Get(ctx, k)
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return list
+	}
+	now := time.Now()
+	for i, command := range commands {
+		got, ok := command.(*redis.StringCmd)
+		if !ok {
+			continue
+		}
+		raw, err := got.Bytes()
+		if err != nil {
+			continue
+		}
+		if e, err := decode(raw); err == nil && now.Before(e.until) {
+			list[i] = e
+		}
+	}
+	return list
 }
 
 // put hands an entry to the writers, or drops it when they cannot keep up.

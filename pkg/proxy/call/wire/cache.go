@@ -31,6 +31,8 @@ type CacheTicket struct {
 	Keep   bool
 	TTL    time.Duration
 	Stream bool
+	// Parts are the keys of a list's elements.
+	Parts []string
 	// ModelID is the deployment that answered; the handler sets it before Keep.
 	ModelID string
 }
@@ -53,6 +55,12 @@ type Cache interface {
 	// Keep keeps a complete answer of success. It copies body and returns at
 	// once.
 	Keep(t *CacheTicket, body []byte, usage call.Usage)
+	// LookupParts is Lookup for a request whose input is a list: every element has
+	// an entry of its own. It returns a hit or nil for each; the ticket's Parts
+	// are their keys, and no Parts mean that the cache is not concerned.
+	LookupParts(ctx context.Context, q *CacheQuery, elements [][]byte, t *CacheTicket) ([]*CacheHit, *call.Error)
+	// KeepPart keeps the answer to one element.
+	KeepPart(t *CacheTicket, n int, body []byte, usage call.Usage)
 	// MaxAnswer is the length of the longest answer that is kept.
 	MaxAnswer() int
 }
