@@ -58,6 +58,9 @@ and a check of a running system could not run.`,
 			if err := look.apply(c.Flags(), a, &o); err != nil {
 				return err
 			}
+			if o.Unsafe && !fix && !diff {
+				return usagef("--unsafe says how far --fix and --diff go; give one of them")
+			}
 			least, err := finding.ParseSeverity(severity)
 			if err != nil {
 				return usagef("--min-severity: %w", err)
@@ -166,6 +169,7 @@ and a check of a running system could not run.`,
 	fs.StringVar(&failOn, "fail-on", "error", "exit 1 from this severity on: error, warning, info, never")
 	fs.BoolVar(&duplicate, "show-duplicates", false, "show every occurrence instead of \"+N more\"")
 	fs.BoolVar(&fix, "fix", false, "apply the fixes that change nothing but what the finding names")
+	fs.BoolVar(&in.o.Unsafe, "unsafe", false, "with --fix or --diff: also the fixes that change what somebody may rely on")
 	fs.BoolVar(&diff, "diff", false, "show what --fix would change, and change nothing (exit 1 if it would)")
 	out = outputVar(fs, "text", "json", "sarif", "github", "gitlab", "junit")
 	c.AddCommand(newDoctorExplainCommand(a), newDoctorRulesCommand(a))

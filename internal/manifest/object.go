@@ -77,6 +77,7 @@ func Classify(doc *config.Node) Class {
 // Object is one Kubernetes object.
 type Object struct {
 	File        string
+	Data        []byte // the whole file
 	Node        *config.Node
 	APIVersion  string
 	Kind        string
@@ -143,7 +144,7 @@ func unfold(file string, data []byte, doc *config.Node) []*Object {
 func newObject(file string, data []byte, doc *config.Node) *Object {
 	meta := doc.Get("metadata")
 	o := &Object{
-		File: file, Node: doc,
+		File: file, Data: data, Node: doc,
 		APIVersion: text(doc, "apiVersion"), Kind: text(doc, "kind"),
 		Namespace: text(meta, "namespace"), Name: text(meta, "name"),
 		NamePos: firstPos(meta.Get("name"), meta, doc),

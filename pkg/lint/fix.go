@@ -21,14 +21,14 @@ type Fixed struct {
 	Findings []rule.Hit // the ones that are gone
 }
 
-// Fix works out the safe fixes of a result without writing anything. Every
+// Fix works out the fixes of a result, the safe ones or all, without writing anything. Every
 // file is tried out: it must still be read, the fixed findings must be gone and
 // no new error may appear. What fails that is left alone and named.
 func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []string, err error) {
 	byFile := map[string][]rule.Hit{}
 	for _, h := range r.Findings {
 		known, ok := rule.Lookup(h.ID)
-		if !ok || known.Fix != rule.Safe || len(h.Edits) == 0 || r.generated(h.Edits[0].File) {
+		if !ok || known.Fix == rule.Manual || known.Fix == rule.Unsafe && !o.Unsafe || len(h.Edits) == 0 || r.generated(h.Edits[0].File) {
 			continue
 		}
 		file := h.Edits[0].File
@@ -49,27 +49,49 @@ func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []str
 		}
 		hits := byFile[file]
 		slices.SortStableFunc(hits, func(a, b rule.Hit) int { return cmp.Compare(a.ID, b.ID) })
-		var edits []finding.Edit
-		var taken []rule.Hit
-		for _, h := range hits {
-			if overlaps(edits, h.Edits) {
-				continue // the next run gets it
+		text, taken, why := splice(ctx, o, r, file, old, hits)
+		if why != "" {
+			// One fix spoils the file: take the rules one at a time.
+			text, taken = nil, nil
+			for i := 0; i < len(hits) && ctx.Err() == nil; {
+				next := i + 1
+				for next < len(hits) && hits[next].ID == hits[i].ID {
+					next++
+				}
+				more := slices.Concat(taken, hits[i:next])
+				tried, kept, why := splice(ctx, o, r, file, old, more)
+				if why == "" {
+					text, taken = tried, kept
+				} else {
+					failed = append(failed, fmt.Sprintf("%s: %s is not fixed: %s", hits[i].Pos, hits[i].ID, why))
+				}
+				i = next
 			}
-			edits = append(edits, h.Edits...)
-			taken = append(taken, h)
-		}
-		text, err := config.Splice(old, edits)
-		if err != nil {
-			failed = append(failed, fmt.Sprintf("%s: %s", file, err))
-			continue
-		}
-		if why := try(ctx, o, r, file, text, taken); why != "" {
-			failed = append(failed, fmt.Sprintf("%s is left as it is: %s", file, why))
-			continue
+			if len(taken) == 0 {
+				continue
+			}
 		}
 		fixed = append(fixed, Fixed{file, old, text, taken})
 	}
 	return fixed, failed, ctx.Err()
+}
+
+// splice applies the edits of some hits to a file and tries the result out. Of
+// edits that overlap the first counts; the next run gets the other.
+func splice(ctx context.Context, o Options, r *Result, file string, old []byte, hits []rule.Hit) (text []byte, taken []rule.Hit, why string) {
+	var edits []finding.Edit
+	for _, h := range hits {
+		if overlaps(edits, h.Edits) {
+			continue
+		}
+		edits = append(edits, h.Edits...)
+		taken = append(taken, h)
+	}
+	text, err := config.Splice(old, edits)
+	if err != nil {
+		return nil, nil, err.Error()
+	}
+	return text, taken, try(ctx, o, r, file, text, taken)
 }
 
 // generated reports whether a file came out of a template engine.

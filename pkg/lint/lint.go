@@ -36,6 +36,8 @@ type Options struct {
 
 	Only, Skip      []string // ids, names or groups
 	NoInlineIgnores bool
+	// Unsafe lets Fix make the fixes that somebody may not want, too.
+	Unsafe bool
 	// NoSettings leaves .llmgw-doctor.yaml unread.
 	NoSettings bool
 	Now        time.Time // for dates in suppressions; zero is the present

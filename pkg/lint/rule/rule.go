@@ -290,6 +290,7 @@ func (r *Rule) Run(u *Unit) []Hit {
 	hits := r.Check(u)
 	for i := range hits {
 		hits[i] = r.fill(hits[i])
+		r.fix(u, &hits[i])
 	}
 	return hits
 }
