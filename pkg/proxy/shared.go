@@ -55,9 +55,23 @@ func (s *shared) hooks(c *Config) {
 	if c.Redis == nil || s.guard(c.Redis.Params, c.Breaker) == nil {
 		return
 	}
-	c.Router.CountUsage = true
-	c.Router.OnCooldown = func(d call.Cooldown) { s.coord.Cooled(d) }
-	c.Router.OnFailure = func(f call.Failure) { s.coord.Failed(f) }
+	s.attach(&c.Router)
+}
+
+// attach sets the hooks of a router's options. Whoever gives the router other
+// options while it runs attaches them first, or the router goes on alone.
+func (s *shared) attach(o *route.Options) {
+	o.CountUsage = true
+	o.OnCooldown = func(d call.Cooldown) {
+		if s.coord != nil {
+			s.coord.Cooled(d)
+		}
+	}
+	o.OnFailure = func(f call.Failure) {
+		if s.coord != nil {
+			s.coord.Failed(f)
+		}
+	}
 }
 
 // share begins to share the state of a router that was made with hooks.

@@ -27,6 +27,8 @@ type Identifier interface {
 type Router interface {
 	Run(ctx context.Context, c *call.Call, p *call.Plan, a call.Attempter) *call.Error
 	Has(model string) bool
+	// OwnedBy reports whether a team has deployments of its own behind a name.
+	OwnedBy(team, model string) bool
 	Empty() bool
 	Models() []string
 }

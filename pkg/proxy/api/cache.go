@@ -47,6 +47,9 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 	q := wire.CacheQuery{
 		Kind: kind, Request: &c.request, Header: c.x.r.Header, Model: c.call.Model, Stream: c.call.Stream, Caller: c.call.Caller,
 	}
+	if c.a.o.Router.OwnedBy(c.plan.TeamID, q.Model) {
+		q.Model = c.plan.TeamID + "\x00" + q.Model // what others get under that name is another model's
+	}
 	if c.x.route.kind.op == wire.Embeddings {
 		if taken, done, err := c.fromParts(&q); taken || err != nil {
 			return done, err

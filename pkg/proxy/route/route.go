@@ -160,6 +160,13 @@ func (r *Router) Has(model string) bool {
 	return false
 }
 
+// OwnedBy reports whether a team has deployments of its own behind a name: its
+// answers are not those of the group of that name.
+func (r *Router) OwnedBy(team, model string) bool {
+	s := r.current.Load()
+	return team != "" && len(s.teams) > 0 && s.teams[teamModel{team, model}] != nil
+}
+
 // Cool leaves a deployment out for a time, as another instance has found.
 func (r *Router) Cool(id string, d time.Duration) {
 	s := r.current.Load()

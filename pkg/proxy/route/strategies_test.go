@@ -573,6 +573,9 @@ func TestADeploymentOfATeamServesThatTeamAlone(t *testing.T) {
 	if slices.Contains(r.Models(), "mine") || !r.Has("mine") {
 		t.Errorf("models %v, has mine: %v", r.Models(), r.Has("mine"))
 	}
+	if !r.OwnedBy("t1", "gpt") || r.OwnedBy("t1", "else") || r.OwnedBy("t2", "gpt") || r.OwnedBy("", "gpt") {
+		t.Error("who owns what")
+	}
 	r.Cool("own", time.Hour)
 	if err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "gpt", TeamID: "t1", DisableFallbacks: true}, &script{}); err == nil || err.StatusCode() != 429 {
 		t.Errorf("a cooldown of a team's deployment: %v", err)
