@@ -317,6 +317,7 @@ func (r *readmeRun) serve(c readmeCommand, text string) {
 			for before := -1; before != len(out.String()) || before == 0; time.Sleep(2 * time.Second) {
 				before = len(out.String())
 			}
+			r.swapKey(c, out.String()) // the README keeps its own key
 			r.capture(c, out.String())
 			break
 		}
@@ -330,7 +331,12 @@ func (r *readmeRun) serve(c readmeCommand, text string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if want, got := keyInText.FindString(strings.Join(c.want, "\n")), keyInText.FindString(out.String()); want != "" {
+	r.swapKey(c, out.String())
+}
+
+// swapKey lets the key that a start makes take the place of the README's.
+func (r *readmeRun) swapKey(c readmeCommand, out string) {
+	if want, got := keyInText.FindString(strings.Join(c.want, "\n")), keyInText.FindString(out); want != "" && got != "" {
 		r.swap[want] = got
 	}
 }

@@ -173,6 +173,9 @@ func need(n int) string {
 // Summary is the last line of the report.
 func Summary(r *lint.Result, least finding.Severity) string {
 	e, w, i := r.Counts()
+	if e+w+i == 0 && len(r.Inputs) == 0 && !r.Live {
+		return "nothing was checked."
+	}
 	s := "no findings"
 	if e+w+i > 0 {
 		s = plural(e, "error") + ", " + plural(w, "warning") + ", " + plural(i, "info")
