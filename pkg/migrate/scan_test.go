@@ -235,3 +235,27 @@ func FuzzScanAgainstTheServer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDDL reads anything as statements, applies what they say to a schema, and
+// judges it: none of it may fail.
+func FuzzDDL(f *testing.F) {
+	for _, m := range Own().Migrations {
+		f.Add(m.SQL)
+	}
+	f.Add(`ALTER TABLE a ADD COLUMN b int, DROP c, RENAME TO d; CREATE INDEX ON x((lower(y)) DESC NULLS LAST) WHERE z IS NULL`)
+	f.Add(`DO $$ BEGIN IF 1 THEN ALTER TABLE a DROP CONSTRAINT b; END IF; END $$; CREATE TYPE t AS ENUM ('a''b'); ALTER TYPE t ADD VALUE 'c' BEFORE 'd'`)
+	f.Fuzz(func(t *testing.T, sql string) {
+		m := Migration{Name: "1", SQL: sql}
+		live := simulate([]Migration{m})
+		Lint(&Set{Migrations: []Migration{m}}, 150000, "")
+		detect([]Migration{m}, live)
+		for _, d := range append(live.missingFrom(newModel()), newModel().missingFrom(live)...) {
+			_ = d.Label()
+		}
+		for _, d := range live.missingFrom(live) {
+			if d.Kind == "missing" { // what no server would take may have a name twice
+				t.Errorf("a schema lacks what it has: %+v", d)
+			}
+		}
+	})
+}
