@@ -284,7 +284,12 @@ func TestUnlockEndsOnlyAnIdleHolder(t *testing.T) {
 	if _, err := busy.Exec(context.Background(), "SELECT pg_advisory_lock($1)", LockKey); err != nil {
 		t.Fatal(err)
 	}
-	go func() { _, _ = busy.Exec(context.Background(), "SELECT pg_sleep(60)") }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = busy.Exec(context.Background(), "SELECT pg_sleep(60)")
+	}()
+	defer func() { <-ended }() // before the connection is closed
 	eventually(t, "the holder is at work", func() bool {
 		return value(t, url, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'") == "1"
 	})
