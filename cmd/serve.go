@@ -102,6 +102,12 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 		return refuse(a, findings, nil)
 	}
 
+	said, err := f.askDoctor(ctx, a, s, tree, findings)
+	if err != nil {
+		return err
+	}
+	defer said.wait()
+
 	proxy.TuneRuntime(os.Getenv)
 	var g *gateway
 	if s.zero {
@@ -126,6 +132,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 		return usagef("%w", err)
 	}
 	g.announce(a, s)
+	said.print()
 	// A moment later, so that the start itself is not slower for it.
 	settle := time.AfterFunc(100*time.Millisecond, proxy.SettleMemory)
 	defer settle.Stop()

@@ -36,6 +36,7 @@ type serveFlags struct {
 	debug, detailedDebug           bool
 	validateConfig, version        bool
 	insecureNoAuth, noGuardrails   bool
+	strict                         bool
 	dbPush, iamAuth, entraAuth     bool
 	skipStartup, migrate, waitHead bool
 	databaseURL, databaseURLFile   string
@@ -57,6 +58,7 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.validateConfig, "validate-config", false, "check the configuration and exit")
 	fs.BoolVarP(&f.version, "version", "v", false, "print the version and the LiteLLM release it answers as")
 	fs.BoolVar(&f.insecureNoAuth, "insecure-no-auth", false, "start without a master key, or with a well-known one")
+	fs.BoolVar(&f.strict, "strict", false, "refuse to start when a rule of doctor finds an error")
 	fs.BoolVar(&f.noGuardrails, "allow-missing-guardrails", false, "start although a default-on guardrail is not supported")
 	fs.StringVar(&f.store, "store", "auto", "where state is kept: auto, sqlite[:PATH] or none")
 	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for /metrics alone, without a key (PROMETHEUS_METRICS_PORT)")

@@ -78,6 +78,18 @@ func (r *reader) read(ctx context.Context) error {
 			r.yaml(r.o.ConfigPath, data, true, true)
 		}
 	}
+	if env := r.o.Environment; env != nil {
+		all := &rule.EnvFile{File: "<env>"}
+		for _, name := range env.Names() {
+			v, _ := env.Lookup(name)
+			v.Known = true
+			if v.Pos.File == "" {
+				v.Pos.File = all.File
+			}
+			all.Vars = append(all.Vars, v)
+		}
+		r.envFiles = append(r.envFiles, all)
+	}
 	for _, f := range r.o.EnvFiles {
 		if data, ok := r.open(f); ok {
 			r.env(f, data)
@@ -162,6 +174,9 @@ func (r *reader) open(path string) ([]byte, bool) {
 	r.seen[key] = true
 	r.files++
 	if data, ok := r.o.overlay[key]; ok {
+		return data, true
+	}
+	if data, ok := r.o.Texts[path]; ok {
 		return data, true
 	}
 	f, err := os.Open(r.onDisk(path))

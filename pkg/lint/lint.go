@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/facts"
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
@@ -45,6 +46,11 @@ type Options struct {
 	// Live looks at the running systems; nil leaves them alone. It gets what the
 	// inputs say, which may be nothing.
 	Live func(ctx context.Context, m *rule.Model) Sight
+
+	// Texts are files that the caller has read already, by path.
+	Texts map[string][]byte
+	// Environment, if set, is the process's own, known in full.
+	Environment *config.Env
 
 	overlay map[string][]byte // texts in place of files, for trying fixes out
 }

@@ -32,9 +32,9 @@ spec:
 func init() {
 	register(
 		&Rule{
-			ID: "TMO001", Name: "request-timeout-unset", Severity: "warning", Priority: 1, Fix: Safe,
+			ID: "TMO001", Name: "request-timeout-unset", Severity: "warning/info", Priority: 1, Fix: Safe,
 			Title:  "no limit for a request is written down",
-			When:   "litellm_settings.request_timeout and REQUEST_TIMEOUT are absent.",
+			When:   "litellm_settings.request_timeout and REQUEST_TIMEOUT are absent; info for llmgw, whose default is 600 seconds.",
 			Why:    "LiteLLM's pages name 600 and 6000 seconds as its default: one stuck provider may hold sockets for 100 minutes.",
 			Remedy: "write litellm_settings.request_timeout: 600.",
 			Source: []string{"LiteLLM production guide, sections 1 and 3c"},
@@ -45,6 +45,9 @@ func init() {
 					return nil
 				}
 				h := hitf(u.At(requestTimeout), requestTimeout, sevWarn, "request_timeout is not set; one stuck provider may hold a request for up to 6000 seconds")
+				if u.Target == facts.LLMGW {
+					h.Severity, h.Message = sevInfo, "request_timeout is not set; llmgw ends a request after 600 seconds"
+				}
 				h.Edits = u.insert("litellm_settings", "request_timeout: 600")
 				return []Hit{h}
 			},
