@@ -272,3 +272,52 @@ func TestMigrateTakesLiteLLMsFilesFromTheirFolder(t *testing.T) {
 		t.Errorf("empty folder: exit %d\n%s\n%s", code, out.String(), errs.String())
 	}
 }
+
+// MC17: no mark, two marks, an empty name.
+func TestMC17ResolveWantsOneKindOfMark(t *testing.T) {
+	for name, args := range map[string][]string{
+		"none": {}, "both": {"--applied", "1", "--rolled-back", "2"}, "empty": {"--applied", ""}, "through and rolled back": {"--all-through", "1", "--rolled-back", "2"},
+	} {
+		args = append([]string{"resolve", "--database-url", "postgresql://u@127.0.0.1:1/x"}, args...)
+		if code, _, errs := runMigrate(t, args...); code != 2 || !strings.Contains(errs, "--applied") {
+			t.Errorf("%s: %d %s", name, code, errs)
+		}
+		if code, _, _ := runMigrate(t, append(args, "--prisma-compat")...); code != 1 {
+			t.Errorf("%s as Prisma: %d", name, code)
+		}
+	}
+}
+
+// Every command answers in JSON with its schema first, alone on standard output.
+func TestMigrateCommandsAnswerInJSON(t *testing.T) {
+	url := testenv.Postgres(t)
+	dir := migrationFolder(t, map[string]string{"1": "CREATE TABLE a(i int)", "2": "CREATE TABLE b(i int)"})
+	for _, v := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"plan"}, 0}, {[]string{"resolve", "--applied", "1"}, 0}, {[]string{"deploy"}, 0}, {[]string{"diff", "--detailed-exitcode"}, 13}, {[]string{"wait"}, 0},
+		{[]string{"baseline"}, 1}, {[]string{"baseline", "--detailed-exitcode"}, 16}, {[]string{"unlock"}, 0}, {[]string{"repair-indexes"}, 0}, {[]string{"status"}, 0}, {[]string{"lint"}, 0}, {[]string{"plan", "--offline"}, 0},
+		{[]string{"resolve", "--applied", "1"}, 1}, {[]string{"plan", "--offline", "--pg-version", "3"}, 2}, {[]string{"baseline", "--through", "9"}, 2},
+	} {
+		args := append(v.args, "--format", "json", "--migrations-dir", dir)
+		if v.args[0] != "lint" {
+			args = append(args, "--database-url", url)
+		}
+		code, out, errs := runMigrate(t, args...)
+		if code != v.code {
+			t.Errorf("%v: exit %d, want %d\n%s", v.args, code, v.code, errs)
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(out), &object); err != nil {
+			t.Errorf("%v: %v in %q", v.args, err, out)
+			continue
+		}
+		if want := "llmgw.migrate." + v.args[0] + "/1"; code != 2 && (object["schema"] != want || !strings.HasPrefix(strings.TrimSpace(out), "{\n  \"schema\": \""+want)) {
+			t.Errorf("%v: schema %v", v.args, object["schema"])
+		}
+		if strings.Contains(out+errs, testenv.Password) {
+			t.Errorf("%v shows the password", v.args)
+		}
+	}
+}
