@@ -27,7 +27,7 @@ const (
 
 // supported are the families this build speaks. Add one in the commit that
 // makes it work.
-var supported = []Family{OpenAI}
+var supported = []Family{OpenAI, Azure}
 
 // Supported reports whether this build speaks the format.
 func (f Family) Supported() bool { return slices.Contains(supported, f) }

@@ -56,6 +56,12 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))
 	c.API.MaxStreamDuration = seconds("LITELLM_MAX_STREAMING_DURATION_SECONDS")
 	c.API.CORS.Origins, c.API.CORS.Credentials = corsOrigins(getenv)
+	if word := getenv("NO_DOCS"); word != "" {
+		c.API.NoDocs, _, _ = litellm.ParseEnvBool("NO_DOCS", word)
+	}
+	if getenv("DOCS_URL") != "" {
+		c.API.RootRedirect = getenv("ROOT_REDIRECT_URL")
+	}
 	return remarks
 }
 

@@ -199,6 +199,7 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 		return nil, err
 	}
 	e.Getenv, e.UserAgent = l.env.Get, l.userAgent
+	e.BaseModel, _ = first(m.Info.Get("base_model"), p.Get("base_model")).Scalar()
 	if n := p.Get("mock_response"); !n.IsNull() {
 		text, ok := n.Scalar()
 		if !ok {
@@ -212,6 +213,7 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 	case d.Mode != "" && d.Mode != "chat" && d.Mode != "responses":
 		d.Lane = nil // listed, but not for chat completions
 	}
+	l.describe(d, m)
 	d.Price = l.prices(m).Lookup(d.Provider, d.Model)
 	d.KeepModel = strings.Contains(d.Model, "model-router") || strings.Contains(d.Model, "model_router")
 	return d, nil

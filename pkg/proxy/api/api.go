@@ -31,6 +31,7 @@ type Router interface {
 	OwnedBy(team, model string) bool
 	Empty() bool
 	Models() []string
+	Deployments() []*call.Deployment
 }
 
 // Classifier turns an upstream's failure into what the client sees and the
@@ -112,6 +113,13 @@ type Options struct {
 	Emulated, Build string
 	// HideVersions leaves both out of the answers' headers.
 	HideVersions bool
+	// NoDocs takes the page of the API away (NO_DOCS), RootRedirect sends / to
+	// another (ROOT_REDIRECT_URL).
+	NoDocs       bool
+	RootRedirect string
+	// TestService sends a test to where alerts go; known is false where the name
+	// is not configured. Nil knows none.
+	TestService func(ctx context.Context, name string) (answer any, known bool, err error)
 	// LogLevel is what readiness details report.
 	LogLevel string
 	// Access writes access lines; nil writes none.
@@ -183,6 +191,11 @@ func New(o Options) *API {
 	}
 	a := &API{o: o, routes: routes()}
 	a.answer = newAnswerHeaders(&o)
+	if o.NoDocs {
+		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {
+			delete(a.routes, path)
+		}
+	}
 	a.calls.New = func() any { return newChat(a) }
 	return a
 }

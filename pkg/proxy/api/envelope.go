@@ -25,7 +25,8 @@ type envelopeError struct {
 }
 
 type providerFields struct {
-	Code string `json:"code,omitempty"`
+	Code  string          `json:"code,omitempty"`
+	Inner json.RawMessage `json:"innererror,omitempty"`
 }
 
 // errorBody renders err as the envelope's JSON.
@@ -36,8 +37,8 @@ func errorBody(err *call.Error, status int) []byte {
 		Param:   nullable(err.Param),
 		Code:    strconv.Itoa(status),
 	}}
-	if err.Code != "" {
-		e.Error.Provider = &providerFields{Code: err.Code}
+	if err.Code != "" || err.Inner != nil {
+		e.Error.Provider = &providerFields{Code: err.Code, Inner: err.Inner}
 	}
 	return marshal(e)
 }

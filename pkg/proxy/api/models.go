@@ -1,10 +1,6 @@
 package api
 
-import (
-	"net/http"
-
-	"github.com/llmgw/llmgw/pkg/proxy/call"
-)
+import "net/http"
 
 // modelObject is one entry of the model list. Created and owner are constants
 // of LiteLLM, whatever the provider.
@@ -38,6 +34,5 @@ func serveModel(a *API, x *exchange) int {
 			return http.StatusOK
 		}
 	}
-	return writeError(x.w, call.NewError(http.StatusNotFound, "invalid_request_error", "model",
-		"The model `"+x.value+"` does not exist. Call `/v1/models` to view available models for your key."))
+	return detail(x.w, http.StatusNotFound, "The model `"+x.value+"` does not exist or is not accessible")
 }

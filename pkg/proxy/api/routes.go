@@ -30,6 +30,18 @@ func routes() map[string]*route {
 	add(route{public: true, serve: serveReadiness}, "/health/readiness")
 	add(route{method: http.MethodGet, serve: serveReadinessDetails}, "/health/readiness/details")
 	add(route{method: http.MethodGet, public: true, serve: serveHome}, "/")
+	add(route{method: http.MethodGet, public: true, serve: serveDocs}, "/docs", "/redoc")
+	add(route{method: http.MethodGet, public: true, serve: serveOpenAPI}, "/openapi.json")
+	add(route{method: http.MethodGet, public: true, serve: serveRoutes}, "/routes")
+	add(route{method: http.MethodGet, public: true, serve: serveUI}, "/ui", "/ui/")
+	add(route{method: http.MethodGet, public: true, serve: fixed(http.StatusOK, `{"route":"/test"}`)}, "/test")
+	add(route{method: http.MethodGet, serve: serveModelInfo}, "/model/info", "/v1/model/info")
+	add(route{method: http.MethodGet, serve: serveModelGroups}, "/model_group/info")
+	add(route{method: http.MethodGet, serve: serveBacklog}, "/health/backlog")
+	add(route{method: http.MethodGet, serve: serveServices}, "/health/services")
+	add(route{method: http.MethodGet, serve: fixed(http.StatusOK, `{"has_license":false,"license_type":"community","expiration_date":null,"allowed_features":[],"limits":{"max_users":null,"max_teams":null}}`)}, "/health/license")
+	add(route{method: http.MethodGet, serve: fixed(http.StatusOK, `{"shared_health_check_enabled":false,"message":"Shared health check is not enabled"}`)}, "/health/shared-status")
+	add(route{method: http.MethodGet, serve: fixed(http.StatusInternalServerError, `{"detail":{"error":"Database not initialized"}}`)}, "/health/history", "/health/latest")
 	add(route{method: http.MethodGet, public: true, serve: serveMetrics}, "/metrics", "/metrics/")
 	add(route{method: http.MethodGet, serve: serveHealth}, "/health")
 	add(route{method: http.MethodGet, serve: serveCachePing}, "/cache/ping")
@@ -81,6 +93,7 @@ var absentPrefixes = [...]string{
 	"/vertex_ai", "/vertex-ai", "/gemini", "/cohere", "/mistral", "/vllm", "/langfuse", "/assemblyai",
 	"/key", "/user", "/team", "/organization", "/customer", "/end_user", "/budget", "/tag", "/model", "/model_group",
 	"/credentials", "/spend", "/global", "/cache", "/health", "/metrics", "/config", "/settings", "/cursor", "/models",
+	"/invitation", "/sso", "/login", "/get", "/public", "/memory-usage-in-mem-cache", "/active", "/prompts", "/policies", "/scim", "/audit", "/access_group",
 }
 
 func absent(path string) bool {
@@ -100,7 +113,7 @@ func absent(path string) bool {
 
 func serveAbsent(a *API, x *exchange) int {
 	return a.refuse(x, call.NewError(http.StatusNotImplemented, "not_implemented_error", call.None, fmt.Sprintf(
-		"%s is an endpoint of LiteLLM that this build of llmgw does not serve yet", x.path)))
+		"%s is an endpoint of LiteLLM that this version of llmgw does not serve; GET %s/routes lists what it serves", x.path, a.o.RootPath)))
 }
 
 // unknownPath answers as LiteLLM's framework does.
@@ -117,9 +130,4 @@ func methodNotAllowed(x *exchange, rt *route) int {
 	}
 	x.w.Header()["Allow"] = []string{rt.method}
 	return detail(x.w, http.StatusMethodNotAllowed, "Method Not Allowed")
-}
-
-func serveHome(_ *API, x *exchange) int {
-	writeJSON(x.w, http.StatusOK, []byte(`"LiteLLM: RUNNING"`))
-	return http.StatusOK
 }

@@ -64,6 +64,9 @@ type Deployment struct {
 	Provider string
 	// Model is the provider model: what is sent upstream.
 	Model string
+	// Params and Info are litellm_params and model_info as JSON objects, for those
+	// who list models; Params is without credentials.
+	Params, Info []byte
 	// Configured is litellm_params.model as it is written: provider and model.
 	Configured string
 	// APIBase is the base URL without a trailing slash and without credentials.

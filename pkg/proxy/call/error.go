@@ -100,6 +100,9 @@ type Error struct {
 	Type, Param string
 	// Code is the upstream's symbolic code, kept in provider_specific_fields.
 	Code string
+	// Inner is the upstream's innererror, a JSON object that says which filter
+	// refused, or nil.
+	Inner []byte
 	// RetryAfter is the upstream's Retry-After; negative when it gave none.
 	RetryAfter time.Duration
 	// Header holds answer headers to pass on (retry-after, x-should-retry, ...).

@@ -239,6 +239,9 @@ func classify(d *call.Deployment, status int, header http.Header, r refusal) *ca
 	e.Upstream = status
 	e.Status = own
 	e.Type, e.Param, e.Code = redact.Text(r.typ, d.Secrets...), redact.Text(r.param, d.Secrets...), redact.Text(r.code, d.Secrets...)
+	if len(r.inner) > 0 && redact.Text(string(r.inner), d.Secrets...) == string(r.inner) {
+		e.Inner = r.inner
+	}
 	if class == call.ClassContentPolicyViolation && e.Code == "" {
 		e.Code = "content_policy_violation"
 	}

@@ -42,6 +42,14 @@ type Entry struct {
 	Getenv func(string) string
 	// UserAgent is sent to the upstream.
 	UserAgent string
+	// APIVersion is Azure's api_version; empty means AZURE_API_VERSION.
+	APIVersion string
+	// BaseModel is the model behind an Azure deployment's name.
+	BaseModel string
+	// ADToken is azure_ad_token: sent as a bearer token where there is no key.
+	ADToken redact.Secret
+	// ADLogin says that the entry asks for tokens of Entra ID to be fetched.
+	ADLogin bool
 }
 
 // DisabledError says why a deployment cannot serve. It is disabled by name and
@@ -106,7 +114,11 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 		}
 	}
 	d.StreamOptions = op != wire.Embeddings && !slices.Contains(silent, name)
-	ways := &lanes{entry: *e, d: d, text: target.Provider.Text}
+	azure, err := e.azure(name, target, d, getenv)
+	if err != nil {
+		return &DisabledError{name, err.Error()}
+	}
+	ways := &lanes{entry: *e, d: d, text: target.Provider.Text || azure != nil, azure: azure}
 	lane, err := ways.Lane(op)
 	if err != nil {
 		return &DisabledError{name, err.Error()}
@@ -121,6 +133,7 @@ type lanes struct {
 	entry Entry
 	d     *call.Deployment
 	text  bool // the provider serves text completions
+	azure *azure
 	made  [wire.Ops]atomic.Pointer[wire.Lane]
 }
 
@@ -145,6 +158,13 @@ func (w *lanes) Lane(op wire.Op) (wire.Lane, error) {
 	}
 	if name == "openai" && op == wire.Chat {
 		o.RenameMaxTokens = openai.Reasons
+	}
+	if w.azure != nil {
+		o.DropEmpty = true
+		if op == wire.Responses {
+			o.Rewrite.Metadata = splice.MetadataKeep
+		}
+		w.azure.options(&o, op)
 	}
 	l, err := openai.Prepare(w.d, op, o)
 	if err != nil {

@@ -46,6 +46,15 @@ func ReadEntry(params *config.Node) (*Entry, error) {
 			e.APIKey = n.Secret()
 		case "organization":
 			e.Organization, err = nodeText(n)
+		case "api_version":
+			e.APIVersion, err = nodeText(n)
+		case "azure_ad_token":
+			if !n.IsScalar() {
+				err = fmt.Errorf("azure_ad_token must be text, not %s", n.Kind)
+			}
+			e.ADToken = n.Secret()
+		case "tenant_id", "client_id", "client_secret", "azure_username", "azure_password":
+			e.ADLogin = true
 		case "use_litellm_proxy":
 			e.UseLiteLLMProxy, _ = n.Bool()
 		case "extra_headers", "headers":

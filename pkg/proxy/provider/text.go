@@ -17,6 +17,8 @@ const maxText = 4 << 10
 // refusal is what the body of an error answer says.
 type refusal struct {
 	message, typ, param, code string
+	// inner is an innererror, as it stands in the body.
+	inner []byte
 	// status is an HTTP status that the body names, 0 if none.
 	status int
 	// page says that the body was an HTML page.
@@ -58,7 +60,9 @@ type object struct {
 	Status json.RawMessage `json:"status_code"`
 	// Metadata holds the words of the provider behind OpenRouter.
 	Metadata json.RawMessage `json:"metadata"`
-	Choices  []struct {
+	// Inner is what Azure's filter says.
+	Inner   json.RawMessage `json:"innererror"`
+	Choices []struct {
 		Error json.RawMessage `json:"error"`
 	} `json:"choices"`
 }
@@ -93,6 +97,9 @@ func (r *refusal) readJSON(body []byte) bool {
 	switch {
 	case len(o.Error) > 0 && o.Error[0] == '{' && json.Unmarshal(o.Error, &inner) == nil:
 		r.fields(&inner)
+		if len(inner.Inner) > 0 && inner.Inner[0] == '{' {
+			r.inner = inner.Inner
+		}
 		if r.message = text(inner.Message); r.message == "" {
 			r.message = detail(inner.Detail)
 		}

@@ -31,6 +31,11 @@ type Options struct {
 	RenameMaxTokens func(model string) bool
 	// UserAgent is sent to the upstream.
 	UserAgent string
+	// URL returns where requests for a model go; nil means Endpoint below the
+	// deployment's base.
+	URL func(op wire.Op, model string) (*url.URL, error)
+	// KeyHeader carries the key instead of Authorization.
+	KeyHeader string
 }
 
 // Reasons reports whether OpenAI's own model of that name refuses max_tokens:
@@ -79,7 +84,11 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // Prepare builds the lane of d for op.
 func Prepare(d *call.Deployment, op wire.Op, o Options) (wire.Lane, error) {
-	u, err := Endpoint(d.APIBase, op)
+	find := o.URL
+	if find == nil {
+		find = func(op wire.Op, _ string) (*url.URL, error) { return Endpoint(d.APIBase, op) }
+	}
+	u, err := find(op, d.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +112,15 @@ func Endpoint(base string, op wire.Op) (*url.URL, error) {
 	if !ok {
 		return nil, fmt.Errorf("kind of call %d has no OpenAI endpoint", op)
 	}
+	u, err := parseBase(base)
+	if err != nil {
+		return nil, err
+	}
+	return below(u, strings.TrimSuffix(strings.TrimRight(u.EscapedPath(), "/"), paths[wire.Chat]), path)
+}
+
+// parseBase reads a base URL.
+func parseBase(base string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(base))
 	if err != nil {
 		// The parser's error quotes the URL, which may hold a password.
@@ -115,9 +133,12 @@ func Endpoint(base string, op wire.Op) (*url.URL, error) {
 		return nil, errors.New("api_base holds a user name or password: set api_key or extra_headers instead")
 	}
 	u.Fragment = ""
-	trimmed := strings.TrimRight(u.EscapedPath(), "/")
-	trimmed = strings.TrimSuffix(trimmed, paths[wire.Chat])
-	full := trimmed + path
+	return u, nil
+}
+
+// below sets the path of u to one below another, both as they are escaped.
+func below(u *url.URL, folder, path string) (*url.URL, error) {
+	full := folder + path
 	unescaped, err := url.PathUnescape(full)
 	if err != nil {
 		return nil, errors.New("api_base holds a broken % escape")
@@ -137,7 +158,11 @@ func header(d *call.Deployment, o Options, accept string) http.Header {
 	if o.UserAgent != "" {
 		h.Set("User-Agent", o.UserAgent)
 	}
-	if !d.APIKey.IsZero() {
+	switch {
+	case d.APIKey.IsZero():
+	case o.KeyHeader != "":
+		h.Set(o.KeyHeader, d.APIKey.Reveal())
+	default:
 		h.Set("Authorization", "Bearer "+d.APIKey.Reveal())
 	}
 	if d.Organization != "" {

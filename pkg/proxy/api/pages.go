@@ -1,0 +1,268 @@
+package api
+
+import (
+	"cmp"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
+)
+
+// serveBacklog says how many requests are being served, this one among them.
+func serveBacklog(a *API, x *exchange) int {
+	writeJSON(x.w, http.StatusOK, marshal(map[string]int64{"in_flight_requests": a.inFlight.sum()}))
+	return http.StatusOK
+}
+
+// services are the names that /health/services knows.
+var services = []string{
+	"slack_budget_alerts", "langfuse", "langfuse_otel", "slack", "ms_teams", "openmeter", "webhook", "email", "braintrust", "datadog",
+	"datadog_llm_observability", "generic_api", "arize", "galileo", "newrelic", "pointfive", "signoz", "sqs", "otel", "langsmith", "datadog_metrics", "custom_callback_api",
+}
+
+// serveServices tests a service that alerts or logs go to. Options.TestService
+// does it where there is one.
+func serveServices(a *API, x *exchange) int {
+	q := x.r.URL.Query()
+	name := q.Get("service")
+	switch {
+	case !q.Has("service"):
+		writeJSON(x.w, http.StatusUnprocessableEntity, []byte(`{"detail":[{"type":"missing","loc":["query","service"],"msg":"Field required"}]}`))
+		return http.StatusUnprocessableEntity
+	case !slices.Contains(services, name):
+		return writeError(x.w, call.NewError(http.StatusBadRequest, "auth_error", call.None, "{'error': \"Service must be in list. Service="+name+"\"}"))
+	}
+	if a.o.TestService != nil {
+		if answer, known, err := a.o.TestService(x.r.Context(), name); known {
+			if err != nil {
+				return writeError(x.w, call.NewError(http.StatusInternalServerError, "auth_error", call.None, err.Error()))
+			}
+			writeJSON(x.w, http.StatusOK, marshal(answer))
+			return http.StatusOK
+		}
+	}
+	return writeError(x.w, call.NewError(http.StatusUnprocessableEntity, "auth_error", call.None,
+		"{'error': '\""+name+"\" not in proxy config: general_settings. Unable to test this.'}"))
+}
+
+func fixed(status int, body string) func(*API, *exchange) int {
+	return func(_ *API, x *exchange) int {
+		writeJSON(x.w, status, []byte(body))
+		return status
+	}
+}
+
+// listed are the routes by path.
+func (a *API) listed() []documented {
+	list := make([]documented, 0, len(a.routes)+16)
+	for path, rt := range a.routes {
+		method := rt.method
+		if method == "" {
+			method = http.MethodGet
+		}
+		list = append(list, documented{Path: path, Method: method, Public: rt.public, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: rt.kind != nil})
+	}
+	for i := range deploymentRoutes {
+		rt := &deploymentRoutes[i]
+		for _, prefix := range [...]string{"/openai/deployments/{model}", "/engines/{model}"} {
+			list = append(list, documented{Path: prefix + rt.kind.tail, Method: http.MethodPost, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: true})
+		}
+	}
+	for _, path := range [...]string{"/v1/models/{model_id}", "/models/{model_id}"} {
+		list = append(list, documented{Path: path, Method: http.MethodGet, About: "One model of the list", Canonical: "/v1/models/{model_id}"})
+	}
+	slices.SortFunc(list, func(x, y documented) int {
+		return cmp.Or(cmp.Compare(b2i(!x.Inference), b2i(!y.Inference)), strings.Compare(x.Canonical, y.Canonical), strings.Compare(x.Path, y.Path))
+	})
+	return list
+}
+
+// form reports whether a route takes multipart forms.
+func form(rt *route) bool {
+	return rt.kind != nil && rt.kind.serve != nil && rt.kind.op != wire.Speech
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// documented is a route as the pages for people show it.
+type documented struct {
+	Path, Method, About, Canonical string
+	Public, Form, Inference        bool
+}
+
+// abouts say what a route is for.
+var abouts = map[string]string{
+	"/v1/models": "The models that may be called", "/model/info": "Deployments with their limits and prices", "/model_group/info": "Model groups with their limits and prices",
+	"/health": "Asks every deployment whether it works; this spends money", "/health/liveliness": "Whether the process is alive",
+	"/health/readiness": "Whether requests should be sent here", "/health/readiness/details": "Readiness with versions and settings",
+	"/health/services": "Tests where alerts go", "/health/backlog": "How many requests are being served", "/health/license": "What LiteLLM says without a license",
+	"/health/shared-status": "Whether replicas share health checks", "/cache/ping": "Whether the cache answers", "/cache/delete": "Deletes entries of the cache",
+	"/cache/flushall": "Empties the cache", "/cache/redis/info": "What Redis says about itself", "/metrics": "Metrics for Prometheus", "/": "This page",
+	"/routes": "All routes", "/openapi.json": "This page for programs", "/docs": "This page", "/ui": "Says where the admin page of LiteLLM went", "/test": "Answers",
+}
+
+func about(rt *route) string {
+	if rt.kind != nil {
+		return strings.ToUpper(rt.kind.name[:1]) + rt.kind.name[1:] + ", in OpenAI's format"
+	}
+	return abouts[rt.name]
+}
+
+func serveRoutes(a *API, x *exchange) int {
+	type entry struct {
+		Path     string   `json:"path"`
+		Methods  []string `json:"methods"`
+		Name     string   `json:"name"`
+		Endpoint string   `json:"endpoint"`
+	}
+	list := []entry{}
+	for _, d := range a.listed() {
+		list = append(list, entry{d.Path, []string{d.Method}, d.Canonical, d.Canonical})
+	}
+	writeJSON(x.w, http.StatusOK, marshal(map[string]any{"routes": list}))
+	return http.StatusOK
+}
+
+func serveOpenAPI(a *API, x *exchange) int {
+	paths := map[string]map[string]any{}
+	for _, d := range a.listed() {
+		op := map[string]any{
+			"summary": d.About, "operationId": strings.ToLower(d.Method) + strings.NewReplacer("/", "_", "{", "", "}", "", "-", "_", ".", "_").Replace(d.Path),
+			"responses": map[string]any{"200": map[string]string{"description": "Success"}},
+		}
+		if !d.Public {
+			op["security"] = []any{map[string]any{"key": []string{}}}
+			op["responses"].(map[string]any)["default"] = map[string]any{
+				"description": "An error", "content": map[string]any{"application/json": map[string]any{"schema": map[string]string{"$ref": "#/components/schemas/Error"}}},
+			}
+		}
+		if d.Method == http.MethodPost && d.Inference {
+			kind := "application/json"
+			if d.Form {
+				kind = "multipart/form-data"
+			}
+			op["requestBody"] = map[string]any{"required": true, "content": map[string]any{kind: map[string]any{"schema": map[string]any{
+				"type": "object", "properties": map[string]any{"model": map[string]string{"type": "string"}}, "additionalProperties": true,
+			}}}}
+		}
+		for _, name := range [...]string{"model", "model_id"} {
+			if strings.Contains(d.Path, "{"+name+"}") {
+				op["parameters"] = []any{map[string]any{"name": name, "in": "path", "required": true, "schema": map[string]string{"type": "string"}}}
+			}
+		}
+		if paths[d.Path] == nil {
+			paths[d.Path] = map[string]any{}
+		}
+		paths[d.Path][strings.ToLower(d.Method)] = op
+	}
+	text := map[string]any{"type": []string{"string", "null"}}
+	document := map[string]any{
+		"openapi": "3.1.0",
+		"info":    map[string]string{"title": "llmgw", "version": cmp.Or(a.o.Build, "dev"), "description": "A gateway for large language models that answers as the LiteLLM proxy does."},
+		"paths":   paths,
+		"components": map[string]any{
+			"securitySchemes": map[string]any{"key": map[string]string{"type": "http", "scheme": "bearer"}},
+			"schemas": map[string]any{"Error": map[string]any{"type": "object", "required": []string{"error"}, "properties": map[string]any{
+				"error": map[string]any{"type": "object", "properties": map[string]any{"message": text, "type": text, "param": text, "code": map[string]string{"type": "string"}}},
+			}}},
+		},
+	}
+	if a.o.RootPath != "" {
+		document["servers"] = []any{map[string]string{"url": a.o.RootPath}}
+	}
+	writeJSON(x.w, http.StatusOK, marshal(document))
+	return http.StatusOK
+}
+
+// docsPage needs nothing from anywhere: it is read in closed networks.
+var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>llmgw</title>
+<style>
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1.5rem;color:#1c2733;background:#fff}
+h1{margin:0 0 .2rem;font-size:1.6rem}h2{margin:2rem 0 .5rem;font-size:1.1rem}p{margin:.4rem 0}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}
+code,pre{font:13px/1.5 ui-monospace,monospace}pre{background:#f3f6f9;padding:.8rem;overflow:auto;border-radius:6px}
+.m{display:inline-block;min-width:3.2rem;text-align:center;border-radius:4px;padding:0 .4rem;color:#fff;font:600 12px/1.6 system-ui}.POST{background:#22744b}.GET{background:#2b5fa8}
+.k{color:#5f6e7d}a{color:#2b5fa8}
+@media(prefers-color-scheme:dark){body{background:#14191f;color:#dfe6ee}pre{background:#1f262e}td,th{border-color:#2c3742}.k{color:#93a1b0}a{color:#85b4f0}}
+</style></head><body>
+<h1>llmgw</h1>
+<p class="k">{{if .Build}}{{.Build}}, {{end}}answers as LiteLLM {{.Emulated}}. <a href="{{.Root}}/openapi.json">openapi.json</a></p>
+<pre>curl {{.Origin}}{{.Root}}/v1/chat/completions \
+  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \
+  -d '{"model": "{{.Model}}", "messages": [{"role": "user", "content": "Hello"}]}'</pre>
+{{range .Groups}}<h2>{{.Title}}</h2><table>{{range .Routes}}<tr><td style="width:4rem"><span class="m {{.Method}}">{{.Method}}</span></td><td><code>{{$.Root}}{{.Path}}</code></td><td class="k">{{.About}}{{if .Form}} (multipart form){{end}}{{if .Public}} (no key){{end}}</td></tr>{{end}}</table>
+{{end}}</body></html>
+`))
+
+func serveDocs(a *API, x *exchange) int {
+	type group struct {
+		Title  string
+		Routes []documented
+	}
+	page := struct {
+		Build, Emulated, Root, Origin, Model string
+		Groups                               []group
+	}{Build: a.o.Build, Emulated: a.o.Emulated, Root: a.o.RootPath, Origin: "http://" + x.r.Host, Model: "MODEL", Groups: []group{{Title: "Models"}, {Title: "Operation"}}}
+	if a.o.HideVersions {
+		page.Build = ""
+	}
+	if x.r.TLS != nil || headerValue(x.r.Header, "X-Forwarded-Proto") == "https" {
+		page.Origin = "https://" + x.r.Host
+	}
+	for _, d := range a.listed() {
+		g := &page.Groups[b2i(!d.Inference && d.Canonical != "/v1/models" && d.Canonical != "/v1/models/{model_id}" && d.Canonical != "/model/info" && d.Canonical != "/model_group/info")]
+		g.Routes = append(g.Routes, d)
+	}
+	return writePage(x, http.StatusOK, func(b *strings.Builder) error { return docsPage.Execute(b, page) })
+}
+
+// writePage sends a page for browsers, with the headers that protect it.
+func writePage(x *exchange, status int, render func(*strings.Builder) error) int {
+	var b strings.Builder
+	if err := render(&b); err != nil {
+		return writeError(x.w, call.NewError(http.StatusInternalServerError, "internal_server_error", "", "The page could not be written"))
+	}
+	h := x.w.Header()
+	h["Content-Type"] = []string{"text/html; charset=utf-8"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["X-Frame-Options"] = []string{"DENY"}
+	h["Content-Security-Policy"] = []string{"default-src 'none'; style-src 'unsafe-inline'"}
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write([]byte(b.String())) // the client is gone: nothing is left to tell it
+	return status
+}
+
+var uiPage = template.Must(template.New("ui").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>llmgw</title><style>body{font:16px/1.6 system-ui,sans-serif;margin:3rem auto;max-width:38rem;padding:0 1rem}</style></head><body>
+<h1>No admin page here</h1>
+<p>llmgw answers as the LiteLLM proxy does, but has no web interface. Models and settings stand in the configuration file.
+LiteLLM's own admin page keeps working where LiteLLM itself runs.</p>
+<p><a href="{{.}}/docs">What this gateway serves</a></p></body></html>
+`))
+
+func serveUI(a *API, x *exchange) int {
+	return writePage(x, http.StatusNotFound, func(b *strings.Builder) error { return uiPage.Execute(b, a.o.RootPath) })
+}
+
+// serveHome is the page of the API, or a way to another.
+func serveHome(a *API, x *exchange) int {
+	if a.o.RootRedirect != "" {
+		x.w.Header()["Location"] = []string{a.o.RootRedirect}
+		x.w.WriteHeader(http.StatusTemporaryRedirect)
+		return http.StatusTemporaryRedirect
+	}
+	if !a.o.NoDocs {
+		return serveDocs(a, x)
+	}
+	writeJSON(x.w, http.StatusOK, []byte(`"LiteLLM: RUNNING"`))
+	return http.StatusOK
+}
