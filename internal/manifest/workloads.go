@@ -361,7 +361,7 @@ func (r *reader) join(w *Workload, objects []*Object) {
 				w.Budgets = append(w.Budgets, o)
 			}
 		case "Service":
-			if sel := spec.Get("selector"); sel.Len() > 0 && subset(stringMap(sel), w.PodLabels) {
+			if sel := spec.Get("selector"); sel.Len() > 0 && selected(sel, w.PodLabels) {
 				w.Services = append(w.Services, o)
 			}
 		}
@@ -397,6 +397,17 @@ func backends(o *Object) []string {
 		}
 	}
 	return out
+}
+
+// selected reports whether labels carry every entry of a selector.
+func selected(sel *config.Node, labels map[string]string) bool {
+	for _, n := range sel.Items() {
+		want, _ := n.Scalar()
+		if have, ok := labels[n.Key]; !ok || have != want {
+			return false
+		}
+	}
+	return true
 }
 
 func subset(want, have map[string]string) bool {

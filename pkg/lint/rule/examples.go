@@ -90,7 +90,7 @@ spec:
           livenessProbe: {httpGet: {path: /health/liveliness, port: 4000}, timeoutSeconds: 10, failureThreshold: 6}
           startupProbe: {httpGet: {path: /health/liveliness, port: 4000}, failureThreshold: 30}
           lifecycle: {preStop: {exec: {command: ["sh", "-c", "sleep 5"]}}}
-          securityContext: {readOnlyRootFilesystem: true, runAsNonRoot: true, runAsUser: 101, capabilities: {drop: ["ALL"]}}
+          securityContext: {readOnlyRootFilesystem: true, runAsNonRoot: true, runAsUser: 101, allowPrivilegeEscalation: false, seccompProfile: {type: RuntimeDefault}, capabilities: {drop: ["ALL"]}}
           volumeMounts:
             - {name: config, mountPath: /app/config.yaml, subPath: config.yaml, readOnly: true}
             - {name: ui, mountPath: /app/var/litellm/ui}
@@ -108,6 +108,7 @@ apiVersion: batch/v1
 kind: Job
 metadata: {name: litellm-migrate, annotations: {"helm.sh/hook": "pre-install,pre-upgrade"}}
 spec:
+  activeDeadlineSeconds: 3600
   template:
     metadata: {labels: {app: litellm-migrate}}
     spec:

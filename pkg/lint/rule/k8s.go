@@ -14,7 +14,7 @@ const (
 	baseReadiness = "          readinessProbe: {httpGet: {path: /health/readiness, port: 4000}, timeoutSeconds: 10}\n"
 	baseLiveness  = "          livenessProbe: {httpGet: {path: /health/liveliness, port: 4000}, timeoutSeconds: 10, failureThreshold: 6}\n"
 	baseRolling   = "rollingUpdate: {maxUnavailable: 0, maxSurge: 1}"
-	baseSecurity  = "securityContext: {readOnlyRootFilesystem: true, runAsNonRoot: true, runAsUser: 101, capabilities: {drop: [\"ALL\"]}}"
+	baseSecurity  = "securityContext: {readOnlyRootFilesystem: true, runAsNonRoot: true, runAsUser: 101, allowPrivilegeEscalation: false, seccompProfile: {type: RuntimeDefault}, capabilities: {drop: [\"ALL\"]}}"
 	gib           = 1 << 30
 )
 

@@ -21,6 +21,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, read-only file system", "kube-linter, no-read-only-root-fs"},
 			Bad:    k8s(baseSecurity, `securityContext: {runAsNonRoot: true, runAsUser: 101, capabilities: {drop: ["ALL"]}}`),
 			Good:   k8sGood(baseSecurity),
+			Also:   []string{"K8S038"},
 			Check: func(u *Unit) []Hit {
 				return when(u.Container != nil && !u.Container.Security.ReadOnlyRoot.True(), u.securityAt(), "securityContext.readOnlyRootFilesystem", sevWarn, "the root filesystem is writable")
 			},

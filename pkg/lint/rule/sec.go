@@ -126,7 +126,11 @@ func secretInManifest(u *Unit) []Hit {
 		}
 		out = append(out, hitf(pos, name, sevError, "%s holds %s in plain text", where, name))
 	}
-	for _, w := range u.Model.Workloads {
+	workloads := u.Model.Workloads
+	if u != u.Model.Units[0] {
+		workloads = nil // one unit speaks for all of them
+	}
+	for _, w := range workloads {
 		for _, c := range slices.Concat(w.Containers, w.Init) {
 			if !c.Gateway {
 				continue

@@ -76,6 +76,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 3c", "kubernetes/kubernetes issue 74160", "LiteLLM issue 14334"},
 			Bad:    k8s("terminationGracePeriodSeconds: 620", "terminationGracePeriodSeconds: 30"),
 			Good:   k8sGood("terminationGracePeriodSeconds: 620"),
+			Also:   []string{"DB025"},
 			Check:  graceTooShort,
 		},
 		&Rule{

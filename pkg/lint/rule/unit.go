@@ -61,6 +61,8 @@ type Model struct {
 	Objects   []*manifest.Object
 	Workloads []*manifest.Workload
 	Units     []*Unit
+
+	jobs []*manifest.Workload // those that migrate, once looked for
 }
 
 // Unit is what is judged together: a gateway config, the workload that runs
@@ -90,6 +92,7 @@ type Unit struct {
 	modelList  []model
 	knownNames map[string]bool
 	wildcards  []string
+	jobs       *[]*manifest.Workload
 	refused    []finding.Finding
 	checked    bool
 }
@@ -98,8 +101,9 @@ type Unit struct {
 func NewModel(flags Flags, configs []*Config, envFiles []*EnvFile, objects []*manifest.Object, workloads []*manifest.Workload) *Model {
 	m := &Model{Flags: flags, Configs: configs, EnvFiles: envFiles, Objects: objects, Workloads: workloads}
 	used := map[*manifest.Workload]bool{}
+	runs := m.runs()
 	for _, c := range configs {
-		mine := m.workloadsOf(c)
+		mine := runs[c]
 		for _, w := range mine {
 			used[w] = true
 			m.Units = append(m.Units, m.unit(c, w))
@@ -119,59 +123,62 @@ func NewModel(flags Flags, configs []*Config, envFiles []*EnvFile, objects []*ma
 	return m
 }
 
-// workloadsOf finds the workloads that run a config: those that mount its
-// ConfigMap; for a plain file those that mount no config found among the
-// inputs.
-func (m *Model) workloadsOf(c *Config) []*manifest.Workload {
-	var mount, free []*manifest.Workload
+// runs says which workloads run each config: those that mount its ConfigMap; of
+// the plain files, for a workload that mounts no config found among the inputs,
+// those that lie nearest to it in the tree of directories: envs/dev and
+// envs/prod each keep their own.
+func (m *Model) runs() map[*Config][]*manifest.Workload {
+	mounted := map[string][]*Config{}
+	var plain []*Config
+	for _, c := range m.Configs {
+		if c.Object != nil {
+			mounted[c.Object.Name] = append(mounted[c.Object.Name], c)
+		} else {
+			plain = append(plain, c)
+		}
+	}
+	out := map[*Config][]*manifest.Workload{}
 	for _, w := range m.Workloads {
-		g := w.Gateway()
-		if g == nil || !w.Serving() {
+		if w.Gateway() == nil || !w.Serving() {
 			continue
 		}
-		var owned, mine bool
+		mine := map[*Config]bool{}
+		owned := false
 		for _, v := range w.Volumes {
 			if v.Kind != "configMap" {
 				continue
 			}
-			for _, other := range m.Configs {
-				if other.Object != nil && other.Object.Name == v.Source {
-					owned = true
-					mine = mine || other == c
+			for _, c := range mounted[v.Source] {
+				owned = true
+				if !mine[c] {
+					mine[c] = true
+					out[c] = append(out[c], w)
 				}
 			}
 		}
-		switch {
-		case mine:
-			mount = append(mount, w)
-		case !owned && m.nearest(c, w):
-			free = append(free, w)
+		if owned {
+			continue
+		}
+		best := 0
+		for _, c := range plain {
+			best = max(best, sharedDirs(c.File, w.Object.File))
+		}
+		for _, c := range plain {
+			if sharedDirs(c.File, w.Object.File) == best {
+				out[c] = append(out[c], w)
+			}
 		}
 	}
-	if c.Object != nil {
-		return mount
-	}
-	return free
-}
-
-// nearest reports whether no other plain config lies nearer to a workload in
-// the tree of directories: envs/dev and envs/prod each keep their own.
-func (m *Model) nearest(c *Config, w *manifest.Workload) bool {
-	mine := sharedDirs(c.File, w.Object.File)
-	for _, other := range m.Configs {
-		if other != c && other.Object == nil && sharedDirs(other.File, w.Object.File) > mine {
-			return false
-		}
-	}
-	return true
+	return out
 }
 
 // sharedDirs counts the leading directories that two files have in common.
 func sharedDirs(a, b string) int {
-	x, y := strings.Split(a, "/"), strings.Split(b, "/")
 	n := 0
-	for n < len(x)-1 && n < len(y)-1 && x[n] == y[n] {
-		n++
+	for i := 0; i < len(a) && i < len(b) && a[i] == b[i]; i++ {
+		if a[i] == '/' {
+			n++
+		}
 	}
 	return n
 }
@@ -317,13 +324,43 @@ func (u *Unit) Processes() int { return max(1, u.W.Value) * max(1, u.R.Value) }
 // Several reports whether more than one process serves.
 func (u *Unit) Several() bool { return u.Processes() > 1 }
 
-// Jobs are the migration Jobs that could belong to the unit.
+// Jobs are the migration Jobs that could belong to the unit: of its namespace,
+// and of those the ones that lie nearest to it in the tree of directories.
 func (u *Unit) Jobs() []*manifest.Workload {
+	if u.jobs != nil {
+		return *u.jobs
+	}
 	var out []*manifest.Workload
-	for _, w := range u.Model.Workloads {
-		if w.Migration() != nil && (u.Workload == nil || w.Namespace == "" || u.Workload.Namespace == "" || w.Namespace == u.Workload.Namespace) {
+	best := 0
+	for _, w := range u.Model.migrations() {
+		if u.Workload != nil && w.Namespace != "" && u.Workload.Namespace != "" && w.Namespace != u.Workload.Namespace {
+			continue
+		}
+		near := 0
+		if u.Workload != nil {
+			near = sharedDirs(w.Object.File, u.Workload.Object.File)
+		}
+		if near > best {
+			best, out = near, nil
+		}
+		if near == best {
 			out = append(out, w)
 		}
 	}
+	u.jobs = &out
 	return out
+}
+
+// migrations are the workloads that migrate and end.
+func (m *Model) migrations() []*manifest.Workload {
+	if m.jobs == nil {
+		list := []*manifest.Workload{}
+		for _, w := range m.Workloads {
+			if w.Migration() != nil {
+				list = append(list, w)
+			}
+		}
+		m.jobs = list
+	}
+	return m.jobs
 }

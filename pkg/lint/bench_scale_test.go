@@ -1,0 +1,69 @@
+package lint_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/llmgw/llmgw/pkg/lint"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
+)
+
+// Configs of 1,250 to 5,000 models: time per model stays the same when the
+// work is linear, and 5,000 are to take less than 2 s.
+func BenchmarkModels(b *testing.B) {
+	for _, n := range []int{1250, 2500, 5000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var text strings.Builder
+			text.WriteString("model_list:\n")
+			for i := range n {
+				fmt.Fprintf(&text, "  - model_name: m%d\n    litellm_params: {model: openai/gpt-%d, api_key: os.environ/K%d, rpm: 100}\n    model_info: {id: m%d}\n", i, i, i%20, i)
+			}
+			text.WriteString("general_settings: {master_key: os.environ/MK}\nrouter_settings:\n  fallbacks:\n")
+			for i := range n / 5 {
+				fmt.Fprintf(&text, "    - m%d: [m%d]\n", i, (i+1)%n)
+			}
+			benchmark(b, map[string]string{"config.yaml": text.String()})
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(n), "µs/model")
+		})
+	}
+}
+
+// Directories of 250 to 1,000 files, each a deployment with its config.
+func BenchmarkFiles(b *testing.B) {
+	base, _ := rule.Lookup("K8S006")
+	manifest := base.Good.Files()["k8s.yaml"]
+	for _, n := range []int{250, 500, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			files := map[string]string{}
+			for i := range n {
+				files[fmt.Sprintf("team%d/k8s.yaml", i)] = strings.ReplaceAll(manifest, "litellm", fmt.Sprintf("litellm%d", i))
+			}
+			benchmark(b, files)
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(n), "µs/file")
+		})
+	}
+}
+
+func benchmark(b *testing.B, files map[string]string) {
+	b.Helper()
+	dir := b.TempDir()
+	for name, text := range files {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := lint.Run(context.Background(), lint.Options{Dir: dir, Paths: []string{"."}, NoSettings: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
