@@ -30,6 +30,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.cache()
 	l.healthChecks()
 	l.telemetry()
+	l.alerts()
 	l.models()
 	l.unserved()
 	return l.c, l.findings

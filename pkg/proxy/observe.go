@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"net"
 
+	"github.com/llmgw/llmgw/pkg/proxy/alert"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
@@ -18,6 +20,8 @@ type Telemetry struct {
 	// MetricsOpen shows them without a key, MetricsPort on a port of its own.
 	MetricsOpen bool
 	MetricsPort int
+	// Alerts are sent to Slack; nil sends none.
+	Alerts *alert.Options
 	// ProfilePort serves profiles on the loopback; 0 does not.
 	ProfilePort int
 }
@@ -26,6 +30,7 @@ type Telemetry struct {
 type observers struct {
 	c       *Telemetry
 	metrics *metrics.Metrics
+	alerts  *alert.Alerts
 	sides   []*telemetry.Side
 	port    *net.TCPAddr
 	profile *net.TCPAddr
@@ -40,11 +45,21 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 	if o.c.MetricsPort != 0 && o.c.Metrics == nil {
 		o.c.Metrics = &metrics.Options{}
 	}
-	if o.c.Metrics == nil {
-		return o, nil
-	}
 	for _, d := range c.Deployments {
 		o.deployments[d.ID] = d
+	}
+	o.outputs(c)
+	tell := c.Router.OnCooldown
+	if o.c.Metrics != nil || o.alerts != nil {
+		c.Router.OnCooldown = func(d call.Cooldown) {
+			o.cooled(d)
+			if tell != nil {
+				tell(d)
+			}
+		}
+	}
+	if o.c.Metrics == nil {
+		return o, nil
 	}
 	m := *o.c.Metrics
 	m.Recognized = func(model string) bool { return p.router.Has(model) }
@@ -53,26 +68,53 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 	m.Flush = func() { p.queue.Flush() }
 	var err error
 	if o.metrics, err = metrics.New(m); err != nil {
+		o.closeOutputs()
 		return nil, err
-	}
-	tell := c.Router.OnCooldown
-	c.Router.OnCooldown = func(d call.Cooldown) {
-		if target := o.deployments[d.ID]; target != nil {
-			o.metrics.Cooled(target, d.Status)
-		}
-		if tell != nil {
-			tell(d)
-		}
 	}
 	return o, nil
 }
 
+// outputs opens what calls are sent to.
+func (o *observers) outputs(c *Config) {
+	if o.c.Alerts != nil {
+		a := *o.c.Alerts
+		a.Log, a.Secrets = c.Log, c.Secrets()
+		a.Failed = func(n int) { o.callbackFailed("slack", n) }
+		o.alerts = alert.New(a)
+	}
+}
+
+func (o *observers) callbackFailed(name string, n int) {
+	if o.metrics != nil {
+		o.metrics.CallbackFailed(name, n)
+	}
+}
+
+func (o *observers) cooled(d call.Cooldown) {
+	target := o.deployments[d.ID]
+	if target == nil {
+		return
+	}
+	if o.metrics != nil {
+		o.metrics.Cooled(target, d.Status)
+	}
+	if o.alerts != nil {
+		o.alerts.Cooled(target, d)
+	}
+}
+
 // handlers tells the API what to note and to show.
 func (o *observers) handlers(a *api.Options, host string) {
+	a.Observe = o.metrics != nil
+	if o.alerts != nil {
+		a.Watch = o.alerts
+		a.AlertTest = func(ctx context.Context) error {
+			return o.alerts.Test(ctx, "test", "This is a test of the alerts; nothing is wrong.")
+		}
+	}
 	if o.metrics == nil {
 		return
 	}
-	a.Observe = true
 	a.Metrics = o.metrics.Handler()
 	ip := net.ParseIP(host)
 	a.MetricsOpen = o.c.MetricsOpen || host == "localhost" || ip != nil && ip.IsLoopback()
@@ -106,6 +148,9 @@ func (o *observers) settle(batch []call.Call) {
 	if o.metrics != nil {
 		o.metrics.Record(batch)
 	}
+	if o.alerts != nil {
+		o.alerts.Record(batch)
+	}
 }
 
 func (o *observers) close() {
@@ -113,6 +158,14 @@ func (o *observers) close() {
 		s.Close()
 	}
 	o.sides = nil
+}
+
+// closeOutputs sends what waits. Nothing may be settled afterwards.
+func (o *observers) closeOutputs() {
+	if o.alerts != nil {
+		o.alerts.Close()
+		o.alerts = nil
+	}
 }
 
 // MetricsAddr and ProfileAddr are the addresses of the listeners beside the

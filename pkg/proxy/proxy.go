@@ -95,6 +95,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	router, err := route.New(c.Deployments, c.Router)
 	if err != nil {
+		observers.closeOutputs()
 		state.close()
 		return nil, err
 	}
@@ -255,6 +256,7 @@ func (p *Proxy) Close() {
 	p.observers.close()
 	p.health.Close()
 	p.queue.Close()
+	p.observers.closeOutputs()
 	p.shared.close()
 	p.upstream.Close()
 }

@@ -108,6 +108,9 @@ func (c *chat) run(x *exchange) int {
 	c.a.observe(&c.call, x.r, &c.request)
 	if err == nil && !hit {
 		c.call.Queued = time.Since(c.call.Start)
+		if w := c.a.o.Watch; w != nil {
+			defer w.End(w.Begin(&c.call))
+		}
 		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
 	}
 	c.call.Err = err

@@ -91,3 +91,10 @@ type Health struct {
 	// Reason is why it is not healthy.
 	Reason string
 }
+
+// Watcher is told when calls begin and end, to find those that hang. What Begin
+// returns is given to End; it may keep nothing of the call but its values.
+type Watcher interface {
+	Begin(c *Call) any
+	End(token any)
+}
