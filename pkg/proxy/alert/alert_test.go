@@ -131,10 +131,10 @@ func TestCallsThatHangAreToldOnce(t *testing.T) {
 	token := a.Begin(&call.Call{Model: "stuck", Start: time.Now()})
 	other := a.Begin(&call.Call{Model: "quick", Start: time.Now()})
 	a.End(other)
-	list := eventually(t, r, 1)
+	eventually(t, r, 1)
 	time.Sleep(150 * time.Millisecond)
 	a.End(token)
-	if list = r.got(); len(list) != 1 || !strings.Contains(list[0], "`Requests are hanging - 0.05s+ request time`\nRequest Model: `stuck`") || !strings.Contains(list[0], "Level: `Medium`") {
+	if list := r.got(); len(list) != 1 || !strings.Contains(list[0], "`Requests are hanging - 0.05s+ request time`\nRequest Model: `stuck`") || !strings.Contains(list[0], "Level: `Medium`") {
 		t.Errorf("got %q", list)
 	}
 }
