@@ -108,10 +108,8 @@ func (o *observers) handlers(a *api.Options, host string) {
 	a.Observe = o.metrics != nil
 	if o.alerts != nil {
 		a.Watch = o.alerts
-		a.AlertTest = func(ctx context.Context) error {
-			return o.alerts.Test(ctx, "test", "This is a test of the alerts; nothing is wrong.")
-		}
 	}
+	a.TestService = o.test
 	if o.metrics == nil {
 		return
 	}
@@ -122,6 +120,22 @@ func (o *observers) handlers(a *api.Options, host string) {
 		custom := o.c.Custom
 		a.Labels = func(l api.LabelSource) string { return custom.Values(l.Metadata(), l.Tags) }
 	}
+}
+
+// test sends something to a service that is configured, so that an operator sees
+// it arrive.
+func (o *observers) test(ctx context.Context, name string) (answer any, known bool, err error) {
+	if name != "slack" && name != "slack_budget_alerts" || o.alerts == nil {
+		return nil, false, nil
+	}
+	if err := o.alerts.Test(ctx); err != nil {
+		return nil, true, err
+	}
+	return struct {
+		Status  string   `json:"status"`
+		Types   []string `json:"alert_types"`
+		Message string   `json:"message"`
+	}{"success", o.alerts.Types(), "Mock Slack Alert sent, verify Slack Alert Received on your channel"}, true, nil
 }
 
 // listen opens the listeners beside the gateway's.

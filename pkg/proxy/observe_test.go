@@ -47,10 +47,10 @@ func TestAFailedCallReachesSlackWithoutItsPrompt(t *testing.T) {
 	}
 	body, _ := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	if resp.StatusCode != 200 || !strings.Contains(string(body), `"status":"success"`) {
+	if resp.StatusCode != 200 || !strings.Contains(string(body), `{"status":"success","alert_types":["llm_too_slow",`) {
 		t.Errorf("services: %d %s", resp.StatusCode, body)
 	}
-	if text := <-texts; !strings.Contains(text, "This is a test of the alerts") {
+	if text := <-texts; !strings.Contains(text, "This is a test slack alert message") {
 		t.Errorf("got %s", text)
 	}
 	// What was recorded a moment ago is shown at once.

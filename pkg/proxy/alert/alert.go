@@ -8,12 +8,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,6 +72,10 @@ const (
 	DefaultThreshold = 300 * time.Second
 	capacity         = 1000
 	patience         = 10 * time.Second
+	farewell         = 3 * time.Second
+	// perFlush bounds what is sent at once: people read it.
+	perFlush = 50
+	maxPause = 5 * time.Minute
 )
 
 // Alerts sends alerts. Close it.
@@ -83,8 +90,11 @@ type Alerts struct {
 	index   map[string]int // of waiting, by kind and text
 	outages map[string]*outage
 
-	stop chan struct{}
-	wait sync.WaitGroup
+	stopping context.Context
+	stop     context.CancelFunc
+	wait     sync.WaitGroup
+	// paused is until when the address has asked for quiet.
+	paused time.Time
 }
 
 type message struct {
@@ -118,16 +128,18 @@ func New(o Options) *Alerts {
 		o.now = time.Now
 	}
 	a := &Alerts{
-		o: o, index: map[string]int{}, outages: map[string]*outage{}, stop: make(chan struct{}),
+		o: o, index: map[string]int{}, outages: map[string]*outage{},
 		client: &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
+	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.wait.Go(a.run)
+	a.wait.Go(a.look)
 	return a
 }
 
 // Close sends what waits, and stops.
 func (a *Alerts) Close() {
-	close(a.stop)
+	a.stop()
 	a.wait.Wait()
 	a.client.CloseIdleConnections()
 }
@@ -135,22 +147,35 @@ func (a *Alerts) Close() {
 // Dropped is how many alerts found no room or no taker.
 func (a *Alerts) Dropped() int64 { return a.dropped.Load() }
 
+// run sends what waits. It is apart from the look for calls that hang, so that a
+// webhook that hangs does not hide them.
 func (a *Alerts) run() {
-	send := time.NewTicker(a.o.Interval)
-	defer send.Stop()
-	look := time.NewTicker(max(a.o.Threshold/2, 10*time.Millisecond))
-	defer look.Stop()
+	ticker := time.NewTicker(a.o.Interval)
+	defer ticker.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// The last alerts must not hold up the end for long, nor may one that is
+	// being sent when it comes.
+	defer context.AfterFunc(a.stopping, func() { time.AfterFunc(farewell, cancel) })()
 	for {
 		select {
-		case <-send.C:
-			a.flush(context.Background())
-		case <-look.C:
+		case <-ticker.C:
+			a.flush(ctx, false)
+		case <-a.stopping.Done():
+			a.flush(ctx, true)
+			return
+		}
+	}
+}
+
+func (a *Alerts) look() {
+	ticker := time.NewTicker(max(a.o.Threshold/2, 10*time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
 			a.hanging()
-		case <-a.stop:
-			// The last alerts must not hold up the end for long.
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			a.flush(ctx)
+		case <-a.stopping.Done():
 			return
 		}
 	}
@@ -300,28 +325,114 @@ func (a *Alerts) count(f *call.FailedAttempt) {
 		size, d.Group, d.Provider, base(d), seen.timeouts, seen.errors, seen.others, seconds(now.Sub(seen.from))), "")
 }
 
-// Test sends an alert at once, and says whether it was taken.
-func (a *Alerts) Test(ctx context.Context, kind, text string) error {
-	return a.send(ctx, message{kind: kind, level: "Low", text: text, at: a.o.now(), count: 1})
+// Types are the kinds that are sent.
+func (a *Alerts) Types() []string {
+	if a.o.Types == nil {
+		return Kinds
+	}
+	return a.o.Types
 }
 
-// flush sends what waits.
-func (a *Alerts) flush(ctx context.Context) {
-	a.mu.Lock()
-	list := a.waiting
-	a.waiting = nil
-	clear(a.index)
-	a.mu.Unlock()
-	for _, m := range list {
-		if err := a.send(ctx, m); err != nil {
-			a.dropped.Add(1)
-			a.o.Log.Warn("an alert was not delivered: " + redact.Text(err.Error(), a.secrets()...))
-			if a.o.Failed != nil {
-				a.o.Failed(1)
-			}
+// testTexts are LiteLLM's, which people search their channels for.
+var testTexts = map[string]string{
+	Exception: "LLM Exception test alert", Slow: "LLM Too Slow test alert", Hanging: "LLM Requests Hanging test alert", Outage: "Outage Alert Exception test alert",
+	"db_exceptions": "DB Exception test alert", "daily_reports": "Daily Reports test alert",
+}
+
+// Test sends an alert at once, to every address there is, and says whether it
+// was taken.
+func (a *Alerts) Test(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if len(a.o.ByKind) == 0 {
+		return a.send(ctx, message{kind: "budget_alerts", level: "Low", text: "This is a test slack alert message", at: a.o.now(), count: 1})
+	}
+	for _, kind := range slices.Sorted(maps.Keys(a.o.ByKind)) {
+		if a.o.Types != nil && !slices.Contains(a.o.Types, kind) {
+			continue
+		}
+		text := testTexts[kind]
+		if text == "" {
+			text = "Budget Alert test alert"
+		}
+		if err := a.send(ctx, message{kind: kind, level: "Low", text: text, at: a.o.now(), count: 1}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush sends what waits. An address that asks for quiet is given it; one that
+// cannot be reached loses the alerts, counted, and is told of only once.
+func (a *Alerts) flush(ctx context.Context, last bool) {
+	if !last && a.o.now().Before(a.paused) {
+		return
+	}
+	list := a.take(last)
+	lost := 0
+	var why error
+	for i, m := range list {
+		err := a.send(ctx, m)
+		var busy *busyError
+		switch {
+		case errors.As(err, &busy) && !last:
+			a.paused = a.o.now().Add(busy.after)
+			a.putBack(list[i:])
+			list = nil
+		case err != nil:
+			lost++
+			why = err
+		}
+		if list == nil {
+			break
+		}
+	}
+	if lost > 0 {
+		a.dropped.Add(int64(lost))
+		a.o.Log.Warn("alerts were not delivered: "+redact.Text(why.Error(), a.secrets()...), "count", lost)
+		if a.o.Failed != nil {
+			a.o.Failed(lost)
 		}
 	}
 }
+
+// take removes the next alerts from the queue.
+func (a *Alerts) take(all bool) []message {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := len(a.waiting)
+	if !all {
+		n = min(n, perFlush)
+	}
+	list := a.waiting[:n:n]
+	a.queue(slices.Clone(a.waiting[n:]))
+	return list
+}
+
+func (a *Alerts) putBack(list []message) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list = append(slices.Clone(list), a.waiting...)
+	if n := len(list) - capacity; n > 0 {
+		a.dropped.Add(int64(n))
+		list = list[:capacity]
+	}
+	a.queue(list)
+}
+
+// queue replaces what waits. The caller holds the lock.
+func (a *Alerts) queue(list []message) {
+	a.waiting = list
+	clear(a.index)
+	for i := range list {
+		a.index[list[i].kind+"\x00"+list[i].text] = i
+	}
+}
+
+// busyError is an address that asks for quiet.
+type busyError struct{ after time.Duration }
+
+func (e *busyError) Error() string { return "the address of alerts asks to wait " + e.after.String() }
 
 func (a *Alerts) secrets() []redact.Secret {
 	list := append([]redact.Secret{a.o.URL}, a.o.Secrets...)
@@ -377,6 +488,13 @@ func (a *Alerts) post(ctx context.Context, url redact.Secret, body []byte) error
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	if resp.StatusCode == http.StatusTooManyRequests {
+		after := 30 * time.Second
+		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n >= 0 {
+			after = min(time.Duration(n)*time.Second, maxPause)
+		}
+		return &busyError{after}
+	}
 	if resp.StatusCode >= 300 {
 		return fmt.Errorf("the address of alerts answered %s", resp.Status)
 	}

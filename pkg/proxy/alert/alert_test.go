@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -195,5 +196,119 @@ func TestTheQueueOfAlertsIsBounded(t *testing.T) {
 	}
 	if len(a.waiting) != capacity || a.Dropped() != 2*capacity {
 		t.Errorf("%d wait, %d are dropped", len(a.waiting), a.Dropped())
+	}
+}
+
+func TestAWebhookThatHangsHoldsUpNeitherCallsNorTheEnd(t *testing.T) {
+	never := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-never:
+		case <-r.Context().Done():
+		}
+	}))
+	a := New(Options{URL: redact.New(s.URL), Interval: 10 * time.Millisecond, Threshold: 20 * time.Millisecond})
+	for i := range 20 {
+		c := failing(call.ClassInternalServer)
+		c.Model = fmt.Sprint(i)
+		a.Record([]call.Call{c})
+	}
+	time.Sleep(50 * time.Millisecond) // the first is being sent
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 1000 {
+			a.End(a.Begin(&call.Call{Model: "chat", Start: time.Now()}))
+			a.Record([]call.Call{failing(call.ClassInternalServer)})
+		}
+		a.Begin(&call.Call{Model: "stuck", Start: time.Now()})
+		for a.waits("`stuck`") == 0 { // found although nothing is taken
+			time.Sleep(time.Millisecond)
+		}
+		a.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("calls or the end waited for the webhook")
+	}
+	if a.Dropped() == 0 {
+		t.Error("what was lost is not counted")
+	}
+	close(never)
+	s.Close()
+	goleak.VerifyNone(t, goleak.IgnoreCurrent())
+}
+
+// waits counts the alerts in the queue whose text holds what.
+func (a *Alerts) waits(what string) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.waiting {
+		if strings.Contains(a.waiting[i].text, what) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAnAddressThatAsksForQuietGetsTheAlertsLater(t *testing.T) {
+	var mu sync.Mutex
+	texts, asked := map[string]int{}, 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m struct{ Text string }
+		_ = json.NewDecoder(r.Body).Decode(&m)
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked == 2 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		texts[m.Text]++
+	}))
+	defer s.Close()
+	a := New(Options{URL: redact.New(s.URL), Interval: 10 * time.Millisecond})
+	defer a.Close()
+	for i := range 3 {
+		a.raise(Exception, "High", fmt.Sprint("failure ", i), "")
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		mu.Lock()
+		n := len(texts)
+		mu.Unlock()
+		if n == 3 {
+			if a.Dropped() != 0 || asked != 4 {
+				t.Errorf("%d dropped, %d asked", a.Dropped(), asked)
+			}
+			return
+		}
+	}
+	t.Fatalf("got %v", texts)
+}
+
+func TestEveryAddressOfAKindIsTried(t *testing.T) {
+	r := &receiver{}
+	a := start(t, r, Options{})
+	a.o.ByKind = map[string][]redact.Secret{Slow: {a.o.URL, a.o.URL}, "budget_alerts": {a.o.URL}}
+	if err := a.Test(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list := r.got()
+	if len(list) != 3 || !strings.Contains(list[0], "Alert type: `budget_alerts`\nLevel: `Low`") || !strings.Contains(list[0], "Message: Budget Alert test alert") || !strings.Contains(list[2], "LLM Too Slow test alert") {
+		t.Errorf("got %q", list)
+	}
+}
+
+func TestTheWebhooksAddressIsInNoText(t *testing.T) {
+	var log strings.Builder
+	a := New(Options{URL: redact.New("http://127.0.0.1:1/services/T000/secret-path"), Interval: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := a.Test(t.Context()); err == nil || strings.Contains(err.Error(), "secret-path") {
+		t.Errorf("error %v", err)
+	}
+	a.raise(Exception, "High", "broken", "")
+	a.Close()
+	if text := log.String(); !strings.Contains(text, "alerts were not delivered") || strings.Contains(text, "secret-path") {
+		t.Errorf("log %s", text)
 	}
 }

@@ -78,8 +78,6 @@ type Options struct {
 	Labels  func(LabelSource) string
 	// Watch is told of calls while they run; nil is not.
 	Watch call.Watcher
-	// AlertTest sends a test alert; nil when there are no alerts.
-	AlertTest func(ctx context.Context) error
 	// Charge works out the cost of a call whose usage is known; nil does not.
 	Charge func(*call.Call)
 

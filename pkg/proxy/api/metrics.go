@@ -77,25 +77,3 @@ func (a *API) remaining(c *call.Call, h http.Header) {
 		c.RemainingTokens = headerValue(h, "X-Ratelimit-Remaining-Tokens")
 	}
 }
-
-// serveServices tries a service that the gateway tells things to.
-func serveServices(a *API, x *exchange) int {
-	service := x.r.URL.Query().Get("service")
-	answer := func(status int, word, message string) int {
-		writeJSON(x.w, status, marshal(struct {
-			Status  string `json:"status"`
-			Message string `json:"message"`
-		}{word, message}))
-		return status
-	}
-	switch {
-	case service != "slack" && service != "slack_budget_alerts":
-		return writeDetail(x, http.StatusBadRequest, "Service must be one of: slack; this build tries no other")
-	case a.o.AlertTest == nil:
-		return answer(http.StatusUnprocessableEntity, "error", "slack is not in general_settings.alerting, or SLACK_WEBHOOK_URL is not set")
-	}
-	if err := a.o.AlertTest(x.r.Context()); err != nil {
-		return answer(http.StatusInternalServerError, "error", err.Error())
-	}
-	return answer(http.StatusOK, "success", "Mock Slack Alert sent, verify Slack Alert Received on your channel")
-}
