@@ -19,10 +19,13 @@ import (
 // limit of streams. What cannot be read is returned as sentences.
 func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) {
 	c.Upstream.Proxy = outboundProxy(getenv)
-	if word := getenv("SSL_VERIFY"); word != "" {
-		on, _, ok := litellm.ParseEnvBool("SSL_VERIFY", word)
-		if ok && !on {
-			c.Upstream.InsecureSkipVerify = true
+	if c.Upstream.TLS == nil { // there was no configuration to read it with
+		t := trust(getenv("SSL_VERIFY"), getenv("SSL_CERTIFICATE"), getenv)
+		var err error
+		if c.Upstream.TLS, err = t.Config(); err != nil {
+			remarks = append(remarks, "certificates of upstreams are checked by the system's authorities: "+err.Error())
+		}
+		if t.Insecure {
 			remarks = append(remarks, "SSL_VERIFY is off: certificates of upstreams are not checked")
 		}
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
+	"github.com/llmgw/llmgw/pkg/proxy/upstream"
 )
 
 // Load translates a configuration into a Config. What it cannot use it leaves
@@ -26,6 +28,7 @@ import (
 func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l := loader{tree: tree, env: tree.Env(), userAgent: userAgent}
 	l.general()
+	l.certificates()
 	l.router()
 	l.cache()
 	l.healthChecks()
@@ -42,6 +45,9 @@ type loader struct {
 	userAgent string
 	c         Config
 	findings  []finding.Finding
+
+	client string // the file of the client certificate
+	trusts map[upstream.Trust]*tls.Config
 }
 
 func (l *loader) report(s finding.Severity, n *config.Node, format string, args ...any) {
@@ -195,6 +201,7 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 		d.ID = entryID(m.Node, -1)
 	}
 	l.routing(d, m)
+	d.TLS = l.ownTrust(p.Get("ssl_verify"), name)
 	e, err := provider.ReadEntry(p)
 	if err != nil {
 		return nil, err

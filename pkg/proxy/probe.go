@@ -74,7 +74,7 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	begin := time.Now()
 	deadline, _ := ctx.Deadline()
 	resp, lease, err := p.upstream.Do(ctx, &call.Request{
-		Method: http.MethodPost, URL: lane.Target().URL, Header: lane.Target().Header, Body: out, Deadline: deadline,
+		Method: http.MethodPost, URL: lane.Target().URL, TLS: lane.Target().TLS, Header: lane.Target().Header, Body: out, Deadline: deadline,
 	})
 	defer lease.Done()
 	late := func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }

@@ -331,7 +331,8 @@ func (c *chat) restamp(d *call.Deployment) string {
 
 // send makes the upstream request. The lease is over when it returns an error.
 func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
-	request := call.Request{Method: http.MethodPost, URL: lane.Target().URL, Header: header, Body: c.out.b, Deadline: deadline}
+	target := lane.Target()
+	request := call.Request{Method: http.MethodPost, URL: target.URL, TLS: target.TLS, Header: header, Body: c.out.b, Deadline: deadline}
 	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
 	if err != nil {
 		c.sent(lease)

@@ -8,6 +8,7 @@
 package call
 
 import (
+	"crypto/tls"
 	"net/http"
 	"time"
 
@@ -76,6 +77,9 @@ type Deployment struct {
 	// Secrets are all that is sent upstream and must not come back in an error
 	// text: the key, and headers with a secret's name.
 	Secrets []redact.Secret
+	// TLS says how the upstream's certificate is checked; nil means like all
+	// others'.
+	TLS *tls.Config
 	// Organization is sent as OpenAI-Organization when not empty.
 	Organization string
 	// ExtraHeaders are added to every upstream request (canonical names).

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,6 +19,9 @@ type Target struct {
 	Header http.Header
 	// StreamHeader is Header for streamed calls (another Accept).
 	StreamHeader http.Header
+	// TLS says how the upstream's certificate is checked; nil means as the
+	// client was told.
+	TLS *tls.Config
 }
 
 // Request is one upstream attempt, ready to be sent.
@@ -25,6 +29,8 @@ type Request struct {
 	Method string
 	URL    *url.URL
 	Header http.Header
+	// TLS is the target's. Connections are kept apart by it.
+	TLS *tls.Config
 	// Body is sent with an exact Content-Length. It must stay untouched until
 	// the Lease says Done or, if it never does, for ever.
 	Body []byte

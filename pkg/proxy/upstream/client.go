@@ -7,11 +7,16 @@
 // and eight kilobytes of buffers per connection and two hand-overs between
 // goroutines per request: here the goroutine that serves a request writes it and
 // reads the answer. Upstreams behind an outbound proxy use net/http.
+//
+// Time limits are the caller's: a request's Deadline bounds everything of it,
+// its context ends it at any moment. Here only connecting is bounded, and how
+// long a connection is kept.
 package upstream
 
 import (
 	"context"
 	"crypto/tls"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,11 +38,18 @@ type Options struct {
 	// IdleTimeout is how long an idle connection is kept; 0 means 45 s, below
 	// the 60 s of common load balancers.
 	IdleTimeout time.Duration
-	// DialTimeout bounds connecting, TLS handshake apart; 0 means 10 s.
+	// MaxAge is how long a connection may be used in all; 0 means 5 min, less
+	// than zero means for ever. A new one looks its name up again, so that
+	// traffic follows an upstream that has moved. Each connection gets up to a
+	// tenth less, so that those made together do not end together.
+	MaxAge time.Duration
+	// DialTimeout bounds connecting, and the TLS handshake once more; 0 means
+	// 10 s.
 	DialTimeout time.Duration
-	// InsecureSkipVerify turns certificate checks off (SSL_VERIFY=False).
-	InsecureSkipVerify bool
-	// Proxy chooses an outbound proxy; nil means none.
+	// TLS says how certificates are checked where a request does not; nil means
+	// by the system's authorities.
+	TLS *tls.Config
+	// Proxy chooses an outbound proxy by scheme and host; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial replaces the dialer, for tests that count system calls.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -53,19 +65,9 @@ const (
 	oneWrite = 64 << 10
 )
 
-func tlsConfig(o Options) *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: o.InsecureSkipVerify, //nolint:gosec // SSL_VERIFY=False is the operator's word
-		ClientSessionCache: tls.NewLRUClientSessionCache(256),
-	}
-}
-
 // Client is an Upstream. It is safe for concurrent use.
 type Client struct {
-	o       Options
-	tls     *tls.Config
-	proxied *proxied
+	o Options
 
 	hosts   atomic.Pointer[map[hostKey]*host] // copied when one is added
 	adding  sync.Mutex
@@ -90,10 +92,16 @@ func New(o Options) *Client {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}
-	c := &Client{o: o, tls: tlsConfig(o)}
-	if o.Proxy != nil {
-		c.proxied = newProxied(o)
+	switch {
+	case o.MaxAge == 0:
+		o.MaxAge = 5 * time.Minute
+	case o.MaxAge < 0:
+		o.MaxAge = 100 * 365 * 24 * time.Hour
 	}
+	if o.TLS == nil {
+		o.TLS, _ = Trust{}.Config() // reads no file
+	}
+	c := &Client{o: o}
 	c.hosts.Store(&map[hostKey]*host{})
 	c.sweeper = time.AfterFunc(time.Hour, c.sweep)
 	c.sweeper.Stop()
@@ -106,27 +114,32 @@ func (c *Client) Close() {
 	c.sweeper.Stop()
 	for _, h := range *c.hosts.Load() {
 		h.drop(0)
-	}
-	if c.proxied != nil {
-		c.proxied.Close()
+		if h.proxied != nil {
+			h.proxied.Close()
+		}
 	}
 }
 
-// hostKey names where connections lead.
-type hostKey struct{ scheme, host string }
+// hostKey names where connections lead, and what they trust.
+type hostKey struct {
+	scheme, host string
+	tls          *tls.Config
+}
 
 // host keeps the idle connections to one address, the youngest on top: under
 // little load the others grow old and are closed.
 type host struct {
 	client  *Client
-	address string // with a port
-	name    string // for TLS; empty for plain text
+	address string      // with a port
+	name    string      // for TLS; empty for plain text
+	tls     *tls.Config // nil for plain text
+	proxied *proxied    // where an outbound proxy is in the way; nothing else is used then
 	mu      sync.Mutex
 	idle    []*conn
 }
 
-func (c *Client) host(u *url.URL) *host {
-	key := hostKey{u.Scheme, u.Host}
+func (c *Client) host(u *url.URL, trust *tls.Config) *host {
+	key := hostKey{u.Scheme, u.Host, trust}
 	if h := (*c.hosts.Load())[key]; h != nil {
 		return h
 	}
@@ -140,6 +153,9 @@ func (c *Client) host(u *url.URL) *host {
 	port := u.Port()
 	if u.Scheme == "https" {
 		h.name = u.Hostname()
+		if h.tls = trust; h.tls == nil {
+			h.tls = c.o.TLS
+		}
 		if port == "" {
 			port = "443"
 		}
@@ -147,6 +163,9 @@ func (c *Client) host(u *url.URL) *host {
 		port = "80"
 	}
 	h.address = net.JoinHostPort(u.Hostname(), port)
+	if c.throughProxy(u) {
+		h.proxied = newProxied(c.o, h.tls)
+	}
 	grown := make(map[hostKey]*host, len(old)+1)
 	for k, v := range old {
 		grown[k] = v
@@ -154,6 +173,16 @@ func (c *Client) host(u *url.URL) *host {
 	grown[key] = h
 	c.hosts.Store(&grown)
 	return h
+}
+
+// throughProxy reports whether an outbound proxy is in the way. A choice that
+// fails is net/http's to explain.
+func (c *Client) throughProxy(u *url.URL) bool {
+	if c.o.Proxy == nil {
+		return false
+	}
+	via, err := c.o.Proxy(&http.Request{Method: http.MethodPost, URL: u, Header: http.Header{}})
+	return via != nil || err != nil
 }
 
 // take returns an idle connection that is still good, or nil.
@@ -171,7 +200,7 @@ func (h *host) take() *conn {
 		h.idle = h.idle[:n-1]
 		h.mu.Unlock()
 		h.client.idle.Add(-1)
-		if now.Sub(c.since) < h.client.o.IdleTimeout && c.quiet() {
+		if now.Sub(c.since) < h.client.o.IdleTimeout && now.Before(c.expires) && c.quiet() {
 			return c
 		}
 		c.Close()
@@ -186,6 +215,10 @@ func (h *host) put(c *conn) {
 		return
 	}
 	c.since, c.used = time.Now(), true
+	if !c.since.Before(c.expires) {
+		c.Close()
+		return
+	}
 	h.mu.Lock()
 	if len(h.idle) >= h.client.o.MaxIdlePerHost {
 		h.mu.Unlock()
@@ -238,25 +271,21 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := newConn(plain, h)
-	if h.name == "" {
+	age := h.client.o.MaxAge
+	c.expires = time.Now().Add(age - rand.N(age/10+1))
+	if h.tls == nil {
 		return c, nil
 	}
-	config := h.client.tls.Clone()
+	config := h.tls.Clone()
 	config.ServerName = h.name
 	secure := tls.Client(plain, config)
 	hello, cancel := context.WithTimeout(ctx, h.client.o.DialTimeout)
 	defer cancel()
 	if err := secure.HandshakeContext(hello); err != nil {
 		plain.Close()
-		return nil, &tlsError{err}
+		return nil, handshakeFailed(err)
 	}
 	c.Conn = secure
 	c.reader.Reset(secure)
 	return c, nil
 }
-
-// tlsError says that a handshake failed, whatever the reason reads like.
-type tlsError struct{ err error }
-
-func (e *tlsError) Error() string { return "tls: " + e.err.Error() }
-func (e *tlsError) Unwrap() error { return e.err }

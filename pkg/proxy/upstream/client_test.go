@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,15 @@ func parse(t testing.TB, s string) *url.URL {
 func client(t testing.TB, o Options) *Client {
 	c := New(o)
 	t.Cleanup(c.Close)
+	return c
+}
+
+func trust(t testing.TB, w Trust) *tls.Config {
+	t.Helper()
+	c, err := w.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -163,7 +173,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	connections.Store(0)
-	c := client(t, Options{InsecureSkipVerify: true})
+	c := client(t, Options{TLS: trust(t, Trust{Insecure: true})})
 	for range 3 {
 		if _, text, err := ask(t, c, s.URL, strings.Repeat("x", 100<<10)); err != nil || text != "HTTP/1.1" {
 			t.Fatalf("%q, %v", text, err)
@@ -392,12 +402,13 @@ func TestDeadlineAndCancellation(t *testing.T) {
 }
 
 func TestAnEarlyRefusalOfALargeBodyIsHeard(t *testing.T) {
+	looked := make(chan struct{})
 	base := scripted(t, func(_ int, c net.Conn, br *bufio.Reader) {
 		if _, err := br.ReadString('\n'); err != nil {
 			return
 		}
 		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
-		time.Sleep(50 * time.Millisecond) // reads no more
+		<-looked // reads no more
 	})
 	resp, lease, err := client(t, Options{}).Do(t.Context(), &call.Request{Method: "POST", URL: parse(t, base), Body: bytes.Repeat([]byte("x"), 32<<20), Deadline: time.Now().Add(5 * time.Second)})
 	if err != nil || resp.Status != 413 {
@@ -406,6 +417,7 @@ func TestAnEarlyRefusalOfALargeBodyIsHeard(t *testing.T) {
 	if lease.Done() {
 		t.Error("the body cannot have been written")
 	}
+	close(looked)
 	resp.Body.Close()
 	for deadline := time.Now().Add(5 * time.Second); !lease.Done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

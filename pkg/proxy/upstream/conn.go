@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,13 +22,14 @@ import (
 // conn is one connection to an upstream. Whoever has taken it is alone with it.
 type conn struct {
 	net.Conn
-	host   *host
-	reader *bufio.Reader
-	raw    syscall.RawConn // nil where the socket cannot be looked at
-	peek   func(fd uintptr) bool
-	alive  bool
-	since  time.Time
-	used   bool // has served a request before
+	host    *host
+	reader  *bufio.Reader
+	raw     syscall.RawConn // nil where the socket cannot be looked at
+	peek    func(fd uintptr) bool
+	alive   bool
+	since   time.Time // idle
+	expires time.Time // not used after it
+	used    bool      // has served a request before
 }
 
 func newConn(plain net.Conn, h *host) *conn {
@@ -65,10 +67,10 @@ var errBadAnswer = errors.New("malformed HTTP answer")
 // sent anew on a fresh one when nothing of an answer came: the peer had closed
 // it at the same moment.
 func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
-	if c.proxied != nil {
-		return c.proxied.Do(ctx, r)
+	h := c.host(r.URL, r.TLS)
+	if h.proxied != nil {
+		return h.proxied.Do(ctx, r)
 	}
-	h := c.host(r.URL)
 	if conn := h.take(); conn != nil {
 		resp, lease, nothing, err := conn.exchange(ctx, r)
 		if err == nil || !nothing || ctx.Err() != nil || expired(r.Deadline) {
@@ -138,7 +140,7 @@ func (c *conn) exchange(ctx context.Context, r *call.Request) (resp call.Respons
 			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		}
 		var headErr error
-		resp, nothing, headErr = c.readHead(b)
+		resp, nothing, headErr = c.readHead(b, r.Method)
 		if headErr == nil {
 			if err != nil {
 				b.reuse = false
@@ -290,17 +292,25 @@ func (b *body) Read(p []byte) (n int, err error) {
 func (b *body) trailer() error {
 	for range 64 {
 		line, err := b.conn.reader.ReadSlice('\n')
-		if err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+		switch {
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err == bufio.ErrBufferFull:
+			return bad("a trailer without end")
+		case err != nil:
 			return err
 		}
-		if len(line) <= 2 {
+		text := strings.TrimSuffix(string(line[:len(line)-1]), "\r")
+		if text == "" {
 			return nil
 		}
+		// It is thrown away, but what is no header is no trailer either: this is
+		// not the end of the answer that we think it is.
+		if name, value, ok := strings.Cut(text, ":"); !ok || !token(name) || !printable(value) {
+			return bad("a trailer that is no header")
+		}
 	}
-	return fmt.Errorf("%w: an endless trailer", errBadAnswer)
+	return bad("a trailer without end")
 }
 
 // Close implements io.Closer. Before the end it gives the connection up.

@@ -15,7 +15,7 @@ import (
 
 // readHead reads the head of an answer, and prepares its body. Interim answers
 // are passed over. nothing says that not a byte came.
-func (c *conn) readHead(b *body) (resp call.Response, nothing bool, err error) {
+func (c *conn) readHead(b *body, method string) (resp call.Response, nothing bool, err error) {
 	if _, err := c.reader.Peek(1); err != nil {
 		return resp, true, fmt.Errorf("read the answer: %w", err)
 	}
@@ -40,6 +40,7 @@ func (c *conn) readHead(b *body) (resp call.Response, nothing bool, err error) {
 		b.reuse = head.keep
 		resp = call.Response{Status: head.status, Header: head.header, Length: head.length, Body: b}
 		switch {
+		case method == http.MethodHead:
 		case head.status == http.StatusNoContent || head.status == http.StatusNotModified:
 			resp.Length = 0
 		case head.chunked:
@@ -156,8 +157,12 @@ func parseHead(text string) (h head, err error) {
 			return h, bad("a header with control characters")
 		}
 		name = canonical(name)
+		repeated := name == "Content-Length" && h.length >= 0
 		if err := h.frame(name, value); err != nil {
 			return h, err
+		}
+		if repeated {
+			continue // it says the same
 		}
 		if had := h.header[name]; had != nil {
 			h.header[name] = append(had[:len(had):len(had)], value)
@@ -165,6 +170,9 @@ func parseHead(text string) (h head, err error) {
 		}
 		values = append(values, value)
 		h.header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if h.chunked && version == "HTTP/1.0" {
+		return h, bad("chunks over HTTP/1.0")
 	}
 	if h.chunked && h.length >= 0 {
 		// The length does not count, and whoever sent both is not to be trusted

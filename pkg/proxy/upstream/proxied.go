@@ -22,7 +22,7 @@ type proxied struct {
 
 var _ call.Upstream = (*proxied)(nil)
 
-func newProxied(o Options) *proxied {
+func newProxied(o Options, trust *tls.Config) *proxied {
 	c := &proxied{transport: &http.Transport{
 		Proxy:                  o.Proxy,
 		DialContext:            o.Dial,
@@ -34,7 +34,7 @@ func newProxied(o Options) *proxied {
 		ForceAttemptHTTP2:      false,
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
 		MaxResponseHeaderBytes: maxHead,
-		TLSClientConfig:        tlsConfig(o),
+		TLSClientConfig:        trust,
 	}}
 	c.exchanges.New = func() any { return newExchange(&c.exchanges) }
 	return c
