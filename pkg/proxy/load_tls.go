@@ -28,10 +28,9 @@ func trust(word, client string, getenv func(string) string) upstream.Trust {
 // certificates of upstreams.
 func (l *loader) certificates() {
 	s := l.tree.LiteLLM()
-	l.client = l.env.Get("SSL_CERTIFICATE")
-	own := s.Node.Get("ssl_certificate")
-	if text := l.text(own); text != "" {
-		l.client = text
+	l.client = l.text(s.Node.Get("ssl_certificate"))
+	if name := l.env.Get("SSL_CERTIFICATE"); name != "" {
+		l.client = name
 	}
 	word := ""
 	if s.SSLVerify.Set() {

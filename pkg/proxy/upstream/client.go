@@ -51,6 +51,8 @@ type Options struct {
 	TLS *tls.Config
 	// Proxy chooses an outbound proxy by scheme and host; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// NetHTTP sends everything through net/http, for comparisons.
+	NetHTTP bool
 	// Dial replaces the dialer, for tests that count system calls.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -163,7 +165,7 @@ func (c *Client) host(u *url.URL, trust *tls.Config) *host {
 		port = "80"
 	}
 	h.address = net.JoinHostPort(u.Hostname(), port)
-	if c.throughProxy(u) {
+	if c.o.NetHTTP || c.throughProxy(u) {
 		h.proxied = newProxied(c.o, h.tls)
 	}
 	grown := make(map[hostKey]*host, len(old)+1)

@@ -24,7 +24,13 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(benchmarkUpstream) != "" {
+		serveBenchmark()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func parse(t testing.TB, s string) *url.URL {
 	t.Helper()
