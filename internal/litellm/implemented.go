@@ -27,13 +27,17 @@ func implementedKeys() map[keyID]bool {
 		if line[0] == '$' || line[0] == '-' {
 			return
 		}
-		section, name := SectionTop, line
-		if dot := strings.LastIndexByte(line, '.'); dot >= 0 {
-			section, name = line[:dot], line[dot+1:]
-		}
-		done[keyID{section, name}] = true
+		done[keyOf(line)] = true
 	})
 	return done
+}
+
+// keyOf splits section.name; a bare name is a key of the top level.
+func keyOf(path string) keyID {
+	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
+		return keyID{path[:dot], path[dot+1:]}
+	}
+	return keyID{SectionTop, path}
 }
 
 // implementedNames gathers the names behind a mark, "--" or "$".

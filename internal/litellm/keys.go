@@ -90,6 +90,9 @@ type Key struct {
 	// Implemented is true when this build acts on the key: data/implemented.txt
 	// lists it.
 	Implemented bool
+	// Needless says why the key needs no action in llmgw, for those of
+	// data/needless.tsv: what it asks for is so anyway, or concerns Python alone.
+	Needless string
 	// Listed is true when the key has a meaning written down here; false for
 	// names known only because the emulated release accepts them.
 	Listed bool
@@ -117,7 +120,7 @@ type keyTable struct {
 
 var keys = sync.OnceValue(func() *keyTable {
 	t := &keyTable{byID: map[keyID]int{}, owners: map[string][]string{}}
-	done := implementedKeys()
+	done, needless := implementedKeys(), needlessKeys()
 	table("keys.tsv", keysTSV, func(r row) {
 		k := Key{
 			Section:  strings.TrimSuffix(r.cells[r.cols["section"]], "-"),
@@ -140,6 +143,11 @@ var keys = sync.OnceValue(func() *keyTable {
 		}
 		k.Implemented = done[id]
 		delete(done, id)
+		k.Needless = needless[id]
+		delete(needless, id)
+		if k.Implemented && k.Needless != "" {
+			r.fail("%s is in implemented.txt and in needless.tsv", k.Path())
+		}
 		t.byID[id] = len(t.all)
 		t.all = append(t.all, k)
 		if k.Status == Live || k.Status == Deprecated {
@@ -148,6 +156,9 @@ var keys = sync.OnceValue(func() *keyTable {
 	})
 	for id := range done {
 		panic("litellm: data/implemented.txt names " + id.section + "." + id.name + ", which data/keys.tsv does not know")
+	}
+	for id := range needless {
+		panic("litellm: data/needless.tsv names " + id.section + "." + id.name + ", which data/keys.tsv does not know")
 	}
 	return t
 })

@@ -105,7 +105,7 @@ func configPage() []byte {
 				mark = "✓"
 			}
 			switch {
-			case k.Status == Dead:
+			case k.Status == Dead || k.Needless != "":
 				mark = "no effect"
 			case k.Status == Internal:
 				mark = "not for the file"

@@ -12,7 +12,6 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
-	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/account"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -256,36 +255,6 @@ func entryID(n *config.Node, salt int) string {
 		fmt.Fprintf(h, "%q %q\n", item.Path()[len(n.Path()):], text)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// unserved names the settings that LiteLLM acts on and this build does not: a
-// setting is never ignored without a word.
-func (l *loader) unserved() {
-	sections := []struct {
-		section string
-		nodes   []*config.Node
-	}{
-		{litellm.SectionGeneral, l.tree.Section("general_settings").Items()},
-		{litellm.SectionLiteLLM, l.tree.Section("litellm_settings").Items()},
-		{litellm.SectionRouter, l.tree.Section("router_settings").Items()},
-	}
-	for _, m := range l.tree.Models() {
-		sections = append(sections, struct {
-			section string
-			nodes   []*config.Node
-		}{litellm.SectionLiteLLMParams, m.Params.Items()})
-	}
-	seen := map[string]bool{}
-	for _, s := range sections {
-		for _, n := range s.nodes {
-			key, known := litellm.LookupKey(s.section, n.Key)
-			if !known || !key.Listed || key.Implemented || n.IsNull() || seen[key.Path()] || key.Status != litellm.Live {
-				continue
-			}
-			seen[key.Path()] = true
-			l.report(finding.Warning, n, "%s is not served by this build yet and has no effect", n.Path())
-		}
-	}
 }
 
 func secretOf(env *config.Env, name string) redact.Secret { return redact.New(env.Get(name)) }

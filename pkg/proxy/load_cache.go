@@ -104,9 +104,6 @@ func (l *loader) cache() {
 		l.report(finding.Warning, first(p.Get("type"), p), "a response cache of type %q is not served; answers are not cached. Use redis or local", kind)
 		return
 	}
-	if n := p.Get("redis_flush_size"); !n.IsNull() {
-		l.report(finding.Warning, n, "redis_flush_size has no effect: answers are written to Redis by goroutines that no request waits for")
-	}
 	if kind == "redis" && l.c.Redis == nil {
 		l.c.Redis = &RedisConfig{Params: c.Redis, Namespace: c.Namespace}
 	}

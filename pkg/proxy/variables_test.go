@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/llmgw/llmgw/internal/catalog"
+	"github.com/llmgw/llmgw/internal/litellm"
+)
+
+// readByCommand are the variables that the command reads before or beside Load,
+// and where that is shown.
+var readByCommand = []string{
+	"CONFIG_FILE_PATH", "LITELLM_MODE", "LITELLM_LOG", "JSON_LOGS", "DISABLE_SCHEMA_UPDATE", "LITELLM_MIGRATION_DIR",
+	"KEEPALIVE_TIMEOUT", "HOST", "PORT", "PROMETHEUS_METRICS_PORT", "SSL_KEYFILE_PATH", "SSL_CERTFILE_PATH", "DEBUG", "DETAILED_DEBUG",
+	"LIMIT_CONCURRENCY", "SERVER_ROOT_PATH", "GRACEFUL_SHUTDOWN_TIMEOUT", "LITELLM_DANGEROUSLY_ALLOW_UNSAFE_PROXY",
+	"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "SEPARATE_HEALTH_APP", "SEPARATE_HEALTH_PORT",
+	"LLMGW_MIGRATE_DATABASE_URL", "DIRECT_URL", "LITELLM_DISABLE_ACCESS_LOG_PATHS", "LITELLM_API_KEY", "NUM_WORKERS",
+	"NO_PROXY", "no_proxy", // they change what a function answers: TestOutboundProxy
+}
+
+// wordsFor are values that a variable can act on, where its type does not say.
+var wordsFor = map[string]string{
+	"REDIS_URL": "redis://other:9", "REDIS_CLUSTER_NODES": `[{"host":"c","port":1}]`, "REDIS_SENTINEL_NODES": `[["s",1]]`,
+	"HTTP_PROXY": "http://p:1", "HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:1", "https_proxy": "http://p:1",
+	"SSL_VERIFY": "false", "LITELLM_CORS_ORIGINS": "https://a", "REDIS_SSL_CERT_REQS": "none", "JITTER": "0.5",
+}
+
+// needs are the variables without which another has nothing to act on.
+var needs = map[string][]string{
+	"REDIS_SERVICE_NAME": {`REDIS_SENTINEL_NODES=[["s",1]]`}, "REDIS_SENTINEL_NODES": {"REDIS_SERVICE_NAME=s"},
+	"REDIS_SENTINEL_PASSWORD": {`REDIS_SENTINEL_NODES=[["s",1]]`, "REDIS_SERVICE_NAME=s"},
+	"REDIS_SOCKET_TIMEOUT":    {`REDIS_SENTINEL_NODES=[["s",1]]`, "REDIS_SERVICE_NAME=s"},
+	"REDIS_SSL_CERT_REQS":     {"REDIS_SSL=true"}, "REDIS_SSL_CA_CERTS": {"REDIS_SSL=true"}, "REDIS_SSL_CERTFILE": {"REDIS_SSL=true"},
+	"REDIS_SSL_KEYFILE": {"REDIS_SSL=true"}, "REDIS_SSL_CHECK_HOSTNAME": {"REDIS_SSL=true"},
+	"SNOWFLAKE_JWT": {"SNOWFLAKE_ACCOUNT_ID=a"}, "ROOT_REDIRECT_URL": {"DOCS_URL=/docs"}, "DOCS_URL": {"ROOT_REDIRECT_URL=https://a"},
+}
+
+func TestEveryVariableActsOrIsNamed(t *testing.T) {
+	var models strings.Builder
+	for _, p := range catalog.Providers() {
+		if p.Supported() {
+			fmt.Fprintf(&models, "- {model_name: %q, litellm_params: {model: %q}}\n", p.Name, p.Name+"/model")
+			if p.Base == "" {
+				fmt.Fprintf(&models, "- {model_name: %q, litellm_params: {model: %q, api_base: 'https://there.example/v1'}}\n", p.Name, p.Name+"/model")
+			}
+		}
+	}
+	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {cache: true}\n", models.String())
+	bases := map[string]uint64{}
+	redis := []string{"REDIS_HOST=r", "REDIS_PORT=6379"}
+	for _, v := range litellm.Env() {
+		if v.Group == "package" || v.Group == "database" || slices.Contains(readByCommand, v.Name) || v.Effect == litellm.RefusedEffect {
+			continue
+		}
+		value := wordsFor[v.Name]
+		switch {
+		case value != "":
+		case v.Type == litellm.Bool:
+			value = "true"
+		case v.Type == litellm.Int || v.Type == litellm.Sec || v.Type == litellm.Float:
+			value = "7"
+		case strings.Contains(v.Name, "BASE") || strings.Contains(v.Name, "ENDPOINT"):
+			value = "https://elsewhere.example/v1"
+		default:
+			value = "other"
+		}
+		env := append(append([]string{"LITELLM_MASTER_KEY=sk-workbench"}, redis...), needs[v.Name]...)
+		around := strings.Join(env, " ")
+		base, ok := bases[around]
+		if !ok {
+			base, _ = read(t, yaml, false, env...)
+			bases[around] = base
+		}
+		got, said := read(t, yaml, false, append(env, v.Name+"="+value)...)
+		named := strings.Contains(said, v.Name)
+		switch {
+		case v.Effect == litellm.NoEffect:
+			if got != base {
+				t.Errorf("%s is said to have no effect and changes something", v.Name)
+			}
+		case v.Implemented && got == base:
+			t.Errorf("%s is said to be implemented and changes nothing", v.Name)
+		case !v.Implemented && got != base:
+			t.Errorf("%s changes what the gateway does, and is not marked as implemented", v.Name)
+		case !v.Implemented && !named && !elsewhere(v):
+			t.Errorf("%s has no effect and nobody says so", v.Name)
+		}
+	}
+}
