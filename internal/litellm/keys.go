@@ -31,6 +31,7 @@ const (
 	SectionJobStagger         = "scheduled_job_stagger"     // general_settings.scheduled_job_stagger
 	SectionPassThrough        = "pass_through_endpoints"    // one entry of general_settings.pass_through_endpoints
 	SectionLLMGW              = "llmgw"                     // llmgw's own settings, a top-level mapping
+	SectionLogSink            = "log_sink"                  // llmgw.log_sink
 )
 
 // Type says what shape a value has.

@@ -59,6 +59,7 @@ var titles = []struct{ section, title, intro string }{
 	{SectionGuardrailParams, "guardrails: litellm_params", "Inside an entry of `guardrails`. Each kind of guardrail has further names."},
 	{SectionMCPServer, "mcp_servers", "Values of a mapping."},
 	{SectionLLMGW, "llmgw", "Settings of llmgw that LiteLLM does not have, and ignores."},
+	{SectionLogSink, "log_sink", "Inside `llmgw`: every finished call as JSON. See [telemetry.md](telemetry.md)."},
 }
 
 func cell(s string) string {

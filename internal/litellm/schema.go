@@ -129,6 +129,8 @@ func within(k Key) (section string, each Type) {
 		return SectionRetryPolicy, Map
 	case "general_settings.pass_through_endpoints":
 		return SectionPassThrough, List
+	case "llmgw.log_sink":
+		return SectionLogSink, ""
 	}
 	if k.Section == SectionTop || k.Section == SectionGeneral || k.Section == SectionLiteLLM || k.Section == SectionRouter {
 		for _, s := range []string{

@@ -54,7 +54,7 @@ func TestTheKeyTableHoldsTogether(t *testing.T) {
 		SectionTop: 24, SectionModelEntry: 3, SectionLiteLLMParams: 200, SectionModelInfo: 50, SectionGeneral: 180,
 		SectionLiteLLM: 200, SectionCacheParams: 60, SectionRouter: 55, SectionRetryPolicy: 9, SectionAllowedFailsPolicy: 9,
 		SectionCredential: 3, SectionGuardrail: 3, SectionGuardrailParams: 100, SectionMCPServer: 25, SectionAlertingArgs: 9,
-		SectionCoordinationRedis: 10, SectionKeyManagement: 5, SectionJobStagger: 4, SectionPassThrough: 5, SectionLLMGW: 4,
+		SectionCoordinationRedis: 10, SectionKeyManagement: 5, SectionJobStagger: 4, SectionPassThrough: 5, SectionLLMGW: 4, SectionLogSink: 10,
 	} {
 		if count[section] < least {
 			t.Errorf("section %q has %d keys, want %d or more", section, count[section], least)

@@ -32,6 +32,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.cache()
 	l.healthChecks()
 	l.telemetry()
+	l.sinks()
 	l.alerts()
 	l.models()
 	l.unserved()

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/finding"
@@ -64,11 +63,7 @@ func (l *loader) alerts() {
 	if b := l.flag(args.Get("log_to_console")); b != nil {
 		o.Console = *b
 	}
-	if t := strings.TrimSpace(l.env.Get("DEFAULT_FLUSH_INTERVAL_SECONDS")); t != "" {
-		if d, err := time.ParseDuration(t + "s"); err == nil && d > 0 {
-			o.Interval = d
-		}
-	}
+	o.Interval = time.Duration(l.envNumber("DEFAULT_FLUSH_INTERVAL_SECONDS") * float64(time.Second))
 	s := l.tree.LiteLLM()
 	if b := l.flag(l.tree.Section("litellm_settings").Get("redact_messages_in_exceptions")); b != nil {
 		o.Redact = *b

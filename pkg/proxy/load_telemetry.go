@@ -17,20 +17,9 @@ func (l *loader) callback(name string) bool {
 	return slices.Contains(s.Callbacks.V, name) || slices.Contains(s.SuccessCallbacks.V, name)
 }
 
-// served are the callbacks that this build has.
-var served = []string{"prometheus", "otel"}
-
 // telemetry reads what is told about calls, and to whom.
 func (l *loader) telemetry() {
 	s := l.tree.Section("litellm_settings")
-	for _, key := range []string{"callbacks", "success_callback", "failure_callback"} {
-		n := s.Get(key)
-		for _, item := range append(n.Items(), scalar(n)...) {
-			if name, ok := item.Scalar(); ok && name != "" && !slices.Contains(served, name) {
-				l.report(finding.Warning, item, "callback %q is not part of llmgw and is left out; llmgw.log_sink gives every call as a line of JSON", name)
-			}
-		}
-	}
 	if l.callback("prometheus") {
 		l.c.Telemetry.Metrics = l.metrics(s)
 	}

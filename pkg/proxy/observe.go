@@ -3,12 +3,16 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/http"
+	"slices"
+	"time"
 
 	"github.com/llmgw/llmgw/pkg/proxy/alert"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry/metrics"
+	"github.com/llmgw/llmgw/pkg/proxy/telemetry/sink"
 )
 
 // Telemetry is what is told about calls, and to whom.
@@ -20,6 +24,8 @@ type Telemetry struct {
 	// MetricsOpen shows them without a key, MetricsPort on a port of its own.
 	MetricsOpen bool
 	MetricsPort int
+	// Sinks are where calls are written as JSON.
+	Sinks []sink.Options
 	// Alerts are sent to Slack; nil sends none.
 	Alerts *alert.Options
 	// ProfilePort serves profiles on the loopback; 0 does not.
@@ -31,6 +37,7 @@ type observers struct {
 	c       *Telemetry
 	metrics *metrics.Metrics
 	alerts  *alert.Alerts
+	sinks   []*sink.Sink
 	sides   []*telemetry.Side
 	port    *net.TCPAddr
 	profile *net.TCPAddr
@@ -48,7 +55,10 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 	for _, d := range c.Deployments {
 		o.deployments[d.ID] = d
 	}
-	o.outputs(c)
+	if err := o.outputs(c); err != nil {
+		o.closeOutputs()
+		return nil, err
+	}
 	tell := c.Router.OnCooldown
 	if o.c.Metrics != nil || o.alerts != nil {
 		c.Router.OnCooldown = func(d call.Cooldown) {
@@ -75,13 +85,24 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 }
 
 // outputs opens what calls are sent to.
-func (o *observers) outputs(c *Config) {
+func (o *observers) outputs(c *Config) error {
+	for _, s := range o.c.Sinks {
+		name := s.Name
+		s.Log, s.Secrets = c.Log, c.Secrets()
+		s.Failed = func(n int) { o.callbackFailed(name, n) }
+		opened, err := sink.New(s)
+		if err != nil {
+			return err
+		}
+		o.sinks = append(o.sinks, opened)
+	}
 	if o.c.Alerts != nil {
 		a := *o.c.Alerts
 		a.Log, a.Secrets = c.Log, c.Secrets()
 		a.Failed = func(n int) { o.callbackFailed("slack", n) }
 		o.alerts = alert.New(a)
 	}
+	return nil
 }
 
 func (o *observers) callbackFailed(name string, n int) {
@@ -105,7 +126,8 @@ func (o *observers) cooled(d call.Cooldown) {
 
 // handlers tells the API what to note and to show.
 func (o *observers) handlers(a *api.Options, host string) {
-	a.Observe = o.metrics != nil
+	a.Observe = o.metrics != nil || len(o.sinks) > 0
+	a.KeepContent = slices.ContainsFunc(o.sinks, (*sink.Sink).Messages)
 	if o.alerts != nil {
 		a.Watch = o.alerts
 	}
@@ -125,6 +147,16 @@ func (o *observers) handlers(a *api.Options, host string) {
 // test sends something to a service that is configured, so that an operator sees
 // it arrive.
 func (o *observers) test(ctx context.Context, name string) (answer any, known bool, err error) {
+	for _, s := range o.sinks {
+		if s.Name() == name {
+			now := time.Now()
+			s.Record([]call.Call{{
+				ID: "health-services", Route: "/v1/chat/completions", Model: "openai/litellm-mock-response-model", EndUser: "litellm:/health/services",
+				Start: now, End: now, Status: http.StatusOK,
+			}})
+			return mockMade(name), true, nil
+		}
+	}
 	if name != "slack" && name != "slack_budget_alerts" || o.alerts == nil {
 		return nil, false, nil
 	}
@@ -136,6 +168,14 @@ func (o *observers) test(ctx context.Context, name string) (answer any, known bo
 		Types   []string `json:"alert_types"`
 		Message string   `json:"message"`
 	}{"success", o.alerts.Types(), "Mock Slack Alert sent, verify Slack Alert Received on your channel"}, true, nil
+}
+
+// mockMade is LiteLLM's answer where a record of a call that never was is sent.
+func mockMade(name string) any {
+	return struct {
+		Status  string `json:"status"`
+		Message string `json:"message"`
+	}{"success", "Mock LLM request made - check " + name + "."}
 }
 
 // listen opens the listeners beside the gateway's.
@@ -165,6 +205,9 @@ func (o *observers) settle(batch []call.Call) {
 	if o.alerts != nil {
 		o.alerts.Record(batch)
 	}
+	for _, s := range o.sinks {
+		s.Record(batch)
+	}
 }
 
 func (o *observers) close() {
@@ -180,6 +223,10 @@ func (o *observers) closeOutputs() {
 		o.alerts.Close()
 		o.alerts = nil
 	}
+	for _, s := range o.sinks {
+		s.Close()
+	}
+	o.sinks = nil
 }
 
 // MetricsAddr and ProfileAddr are the addresses of the listeners beside the

@@ -78,6 +78,8 @@ type Proxy struct {
 
 	observers   *observers
 	storeFailed sync.Once
+	// keepsContent says that calls hold prompts and answers until they are told.
+	keepsContent bool
 }
 
 // New puts the rooms together. Close it when it will not Run.
@@ -112,7 +114,7 @@ func New(c Config) (*Proxy, error) {
 		c.ShutdownTimeout = route.DefaultTimeout
 	}
 	p.config, p.router, p.upstream, p.observers = c, router, upstream.New(c.Upstream), observers
-	p.queue = account.NewQueue(account.Options{Sink: p.settle})
+	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.api.ReleaseContent(c) }})
 	o := c.API
 	o.Identify = auth.New(c.Auth)
 	o.Router = router
@@ -127,6 +129,7 @@ func New(c Config) (*Proxy, error) {
 	}
 	o.Health = p
 	observers.handlers(&o, c.Listener.Host)
+	p.keepsContent = o.KeepContent
 	p.api = api.New(o)
 	p.checks()
 	return p, nil
@@ -141,6 +144,11 @@ func (p *Proxy) settle(batch []call.Call) {
 	}
 	p.totals.Add(batch)
 	p.observers.settle(batch)
+	if p.keepsContent {
+		for i := range batch {
+			p.api.ReleaseContent(&batch[i])
+		}
+	}
 	if p.config.Store != nil {
 		p.persist(batch)
 	}

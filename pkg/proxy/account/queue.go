@@ -18,6 +18,8 @@ import (
 type Options struct {
 	// Sink takes batches, one at a time. The slice is reused after it returns.
 	Sink func(batch []call.Call)
+	// Refused is told of a call that finds no room; it may be nil.
+	Refused func(c *call.Call)
 	// Capacity bounds the calls that wait, over all shards; 0 means 65536.
 	Capacity int
 	// Delay is how long calls are collected before they are handed over; 0
@@ -32,6 +34,7 @@ type Queue struct {
 	delay   time.Duration
 	shards  []shard
 	limit   int
+	refuse  func(*call.Call)
 	refused atomic.Int64
 	wake    chan struct{}
 	flush   chan chan struct{}
@@ -56,6 +59,7 @@ func NewQueue(o Options) *Queue {
 	n := min(4*runtime.GOMAXPROCS(0), 64)
 	q := &Queue{
 		sink:   o.Sink,
+		refuse: o.Refused,
 		delay:  o.Delay,
 		shards: make([]shard, n),
 		limit:  max(o.Capacity/n, 1),
@@ -80,6 +84,9 @@ func (q *Queue) Record(c *call.Call) {
 	switch {
 	case n >= q.limit:
 		q.refused.Add(1)
+		if q.refuse != nil {
+			q.refuse(c)
+		}
 	case n == 0, n == q.limit/2:
 		select {
 		case q.wake <- struct{}{}:

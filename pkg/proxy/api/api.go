@@ -75,7 +75,14 @@ type Options struct {
 	// Observe notes what only metrics and traces show of a call; Labels then
 	// returns the values of configured labels, and may be nil.
 	Observe bool
-	Labels  func(LabelSource) string
+	// KeepContent keeps prompts and answers for Record, which gives their room
+	// back with ReleaseContent.
+	KeepContent bool
+	// Trace begins a call's part of a trace, from the request's head; nil traces
+	// nothing. ForwardTrace tells upstreams of it.
+	Trace        func(http.Header) *call.Trace
+	ForwardTrace bool
+	Labels       func(LabelSource) string
 	// Watch is told of calls while they run; nil is not.
 	Watch call.Watcher
 	// Charge works out the cost of a call whose usage is known; nil does not.
@@ -144,6 +151,7 @@ type API struct {
 	answer        answerHeaders
 	calls         sync.Pool
 	inFlight      inFlight
+	content       content
 }
 
 type route struct {

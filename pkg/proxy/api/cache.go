@@ -91,6 +91,7 @@ func (c *chat) answerHit(hit *wire.CacheHit) {
 		h["Content-Length"] = c.values.one(itoa(&c.values.text, len(hit.Body)))
 	}
 	c.call.Status = http.StatusOK
+	c.addAnswer(hit.Body)
 	if _, err := w.Write(hit.Body); err != nil || c.plan.ClientGone() {
 		c.call.Status = call.ClassClientGone.Status()
 	}

@@ -106,6 +106,9 @@ func (c *chat) run(x *exchange) int {
 		hit, err = c.fromCache(x.route.kind.cache)
 	}
 	c.a.observe(&c.call, x.r, &c.request)
+	if err == nil {
+		c.keepPrompt()
+	}
 	if err == nil && !hit {
 		c.call.Queued = time.Since(c.call.Start)
 		if w := c.a.o.Watch; w != nil {
@@ -298,6 +301,9 @@ func (c *chat) outcome() {
 	if c.exchange != nil {
 		o := c.exchange.Outcome()
 		c.call.Usage, c.call.AnswerBytes = o.Usage, o.TextBytes
+		if t := c.call.Trace; t != nil {
+			t.AnswerID, t.Finish = string(o.ID), string(o.FinishReason)
+		}
 	}
 }
 
@@ -331,6 +337,9 @@ func (c *chat) restamp(d *call.Deployment) string {
 
 // send makes the upstream request. The lease is over when it returns an error.
 func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
+	if c.a.o.ForwardTrace {
+		header = c.traced(header)
+	}
 	target := lane.Target()
 	request := call.Request{Method: http.MethodPost, URL: target.URL, TLS: target.TLS, Header: header, Body: c.out.b, Deadline: deadline}
 	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
@@ -356,6 +365,7 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 		base = context.WithoutCancel(ctx)
 	}
 	begin := time.Now()
+	c.call.UpstreamStart = begin
 	resp, lease, err := c.send(base, lane, lane.Target().Header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, base, d, l, err)
@@ -424,6 +434,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = c.values.one(itoa(&c.values.text, len(body)))
 	c.call.Status = http.StatusOK
+	c.addAnswer(body)
 	if _, err := w.Write(body); err != nil || c.plan.ClientGone() {
 		c.call.Status = call.ClassClientGone.Status()
 	}
@@ -431,6 +442,9 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 
 // broken says why an exchange did not come to its end.
 func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
+	if !c.call.UpstreamStart.IsZero() {
+		c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
+	}
 	switch cause := context.Cause(attempt); {
 	case errors.Is(cause, errStalled), !c.call.Stream && timedOut(err):
 		return c.a.o.Classify.Timeout(d, l, c.call.Stream)

@@ -165,6 +165,7 @@ func (c *chat) attemptMedia(ctx context.Context, d *call.Deployment, l call.Limi
 		}
 	}
 	begin := time.Now()
+	c.call.UpstreamStart = begin
 	resp, lease, err := c.send(ctx, lane, header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, ctx, d, l, err)

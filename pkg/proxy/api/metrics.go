@@ -60,6 +60,10 @@ func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
 	if !a.o.Observe {
 		return
 	}
+	if a.o.Trace != nil {
+		c.Trace = a.o.Trace(r.Header)
+	}
+	c.NoLog = q.Has(splice.NoLog) && string(q.Raw(splice.NoLog)) == "true"
 	c.ClientIP = r.RemoteAddr
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.ClientIP = host
@@ -76,4 +80,22 @@ func (a *API) remaining(c *call.Call, h http.Header) {
 		c.RemainingRequests = headerValue(h, "X-Ratelimit-Remaining-Requests")
 		c.RemainingTokens = headerValue(h, "X-Ratelimit-Remaining-Tokens")
 	}
+}
+
+// traced adds a call's place in its trace to what an upstream is sent. Without a
+// trace of our own the client's goes on as it came.
+func (c *chat) traced(header http.Header) http.Header {
+	parent, state := headerValue(c.x.r.Header, "Traceparent"), headerValue(c.x.r.Header, "Tracestate")
+	if t := c.call.Trace; t != nil {
+		parent, state = t.Header(c.call.Attempts), t.State
+	}
+	if parent == "" {
+		return header
+	}
+	header = header.Clone()
+	header["Traceparent"] = []string{parent}
+	if state != "" {
+		header["Tracestate"] = []string{state}
+	}
+	return header
 }

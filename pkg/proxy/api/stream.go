@@ -30,6 +30,7 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 	defer dog.stop()
 
 	begin := time.Now()
+	c.call.UpstreamStart = begin
 	resp, lease, err := c.send(attempt, lane, lane.Target().StreamHeader, time.Time{})
 	if err != nil {
 		return c.broken(ctx, attempt, d, l, err)
@@ -124,6 +125,7 @@ func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watc
 		return clientGone(err)
 	}
 	c.gather(out)
+	c.addAnswer(out)
 	return nil
 }
 

@@ -219,8 +219,10 @@ type Call struct {
 	Status int
 	// FirstByte and End are when the answer began and was complete.
 	FirstByte, End time.Time
-	// UpstreamTime is how long the last attempt took until its answer's end.
-	UpstreamTime time.Duration
+	// UpstreamStart is when the last attempt was sent, UpstreamTime how long it
+	// took until its answer's end.
+	UpstreamStart time.Time
+	UpstreamTime  time.Duration
 	// Usage is what the answer reported, or what was counted in its place.
 	Usage Usage
 	// Cost is the price of Usage.
@@ -247,10 +249,20 @@ type Call struct {
 	// RemainingRequests and RemainingTokens are what the upstream said is left of
 	// its limits.
 	RemainingRequests, RemainingTokens string
+	// NoLog says that the client wants log targets not to be told.
+	NoLog bool
+	// Trace is nil for calls that are not traced.
+	Trace *Trace
+	// Prompt and Answer are the bodies, where a log target was asked to have
+	// them; each may be shortened.
+	Prompt, Answer []byte
 }
 
 // FailedAttempt is one attempt that failed.
 type FailedAttempt struct {
 	Deployment *Deployment
 	Err        *Error
+	// Start is when it was sent, zero when it never was; Took how long it lasted.
+	Start time.Time
+	Took  time.Duration
 }

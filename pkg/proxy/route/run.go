@@ -56,11 +56,11 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 		if n > 0 {
 			r.c.Retries++
 		}
-		r.c.Deployment = node.Deployment
+		r.c.Deployment, r.c.UpstreamStart, r.c.UpstreamTime = node.Deployment, time.Time{}, 0
 		if err = r.attempt(ctx, g, node); err == nil {
 			return nil
 		}
-		r.c.FailedAttempts = append(r.c.FailedAttempts, call.FailedAttempt{Deployment: node.Deployment, Err: err})
+		r.c.FailedAttempts = append(r.c.FailedAttempts, call.FailedAttempt{Deployment: node.Deployment, Err: err, Start: r.c.UpstreamStart, Took: r.c.UpstreamTime})
 		if r.over(err) {
 			return err
 		}
