@@ -74,9 +74,10 @@ func nearestFlag(fs *pflag.FlagSet, name string) (string, bool) {
 }
 
 // nearest returns the candidate with the smallest edit distance to word, if
-// one is near enough to be what was meant.
+// one is near enough to be what was meant: a slip in a short word, two in an
+// ordinary one, one in four letters of a long one.
 func nearest(word string, candidates []string) (string, bool) {
-	best, bestDistance := "", len(word)/3+2
+	best, bestDistance := "", max(min(len(word)/2, 2), len(word)/4)+1
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < bestDistance {
 			best, bestDistance = c, d
@@ -85,24 +86,26 @@ func nearest(word string, candidates []string) (string, bool) {
 	return best, best != ""
 }
 
-// editDistance is the Levenshtein distance in bytes; flag and command names
-// are ASCII.
+// editDistance is how many insertions, deletions, replacements and swaps of
+// neighbours turn a into b, in bytes; flag and command names are ASCII.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
+		next[0] = i
 		for j := 1; j <= len(b); j++ {
-			substitution := diagonal
+			replaced := row[j-1]
 			if a[i-1] != b[j-1] {
-				substitution++
+				replaced++
 			}
-			diagonal = row[j]
-			row[j] = min(row[j]+1, row[j-1]+1, substitution)
+			next[j] = min(row[j]+1, next[j-1]+1, replaced)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

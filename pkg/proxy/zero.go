@@ -20,7 +20,9 @@ const (
 
 // ZeroConfig is the gateway without a configuration: two mock models that cost
 // nothing and, for each provider whose key is in the environment, all of its
-// models under its own prefix. It returns the providers found.
+// models under its own prefix. Of several names of one service (openai,
+// text-completion-openai, aiohttp_openai) the first in the catalogue stands for
+// all. It returns the providers found.
 func ZeroConfig(getenv func(string) string, userAgent string) (Config, []string) {
 	hello := "Hello from llmgw. This answer is made up: set a provider's key, such as OPENAI_API_KEY, or give a configuration with --config."
 	nothing := ""
@@ -29,6 +31,8 @@ func ZeroConfig(getenv func(string) string, userAgent string) (Config, []string)
 		{ID: ZeroEmbeddingModel, Group: ZeroEmbeddingModel, Provider: "mock", Model: ZeroEmbeddingModel, Mode: "embedding", MockResponse: &nothing},
 	}}
 	var found []string
+	type service struct{ base, key string }
+	seen := map[service]bool{}
 	for _, p := range catalog.Providers() {
 		if !p.Supported() || len(p.KeyVars) == 0 || !slices.ContainsFunc(p.KeyVars, func(name string) bool { return getenv(name) != "" }) {
 			continue
@@ -39,6 +43,11 @@ func ZeroConfig(getenv func(string) string, userAgent string) (Config, []string)
 		if e.Deploy(d, wire.Chat) != nil {
 			continue // without an address of its own
 		}
+		same := service{d.APIBase, d.APIKey.Reveal()}
+		if seen[same] {
+			continue
+		}
+		seen[same] = true
 		c.Deployments = append(c.Deployments, d)
 		found = append(found, p.Name)
 	}
