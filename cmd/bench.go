@@ -67,7 +67,7 @@ does not answer like a gateway; 130 interrupted (what was measured is reported).
 			return usagef("takes one target URL; got %q too", args[1])
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			plan, err := f.plan(c, args[0])
+			plan, err := f.plan(a, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ does not answer like a gateway; 130 interrupted (what was measured is reported).
 				return err
 			}
 			defer outs.discard()
-			bench.Version = version
+			bench.Version = buildVersion()
 			if f.procs > 0 {
 				runtime.GOMAXPROCS(f.procs)
 			}
@@ -128,6 +128,7 @@ type benchFlags struct {
 	scenarios, headers, slo, labels, keyFile     []string
 	think, arrival, ramp, prompts, order, merge  string
 	apiKey, apiKeyFile, progress, abandon        string
+	config                                       string
 	pids                                         []int
 	promptTokens, outputTokens, bodyBytes, procs int
 	noUnique, dryRun, yes, quota, detailed       bool
@@ -143,6 +144,7 @@ func (f *benchFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&f.arrival, "arrival", "constant", "open loop: constant, poisson or gamma:BURSTINESS")
 	fs.StringVar(&f.ramp, "ramp", "", "open loop: rate from A to B, `A:B:DURATION[:STEPS]`")
 	fs.IntVar(&p.MaxInflight, "max-inflight", 10_000, "open loop: requests in flight at most; others wait and keep their intended start")
+	fs.VarP(configOrUsers{fs, &f.config}, "config", "c", "take model and key from the gateway's configuration `file`; a number is taken as -C")
 	durationShort(fs, &p.Duration, "duration", "d", "measure for so long (default 30s, none with -n)")
 	fs.Uint64VarP(&p.Requests, "requests", "n", 0, "measure so many requests")
 	durationVar(fs, &p.Warmup, "warmup", 5*time.Second, "load before the measurement, not counted; none with fewer than 100 requests")
@@ -183,7 +185,7 @@ func durationShort(fs *pflag.FlagSet, d *time.Duration, name, short, usage strin
 	fs.VarP(durationFlag{d}, name, short, usage)
 }
 
-func (f *benchFlags) plan(c *cobra.Command, target string) (bench.Plan, error) {
+func (f *benchFlags) plan(a *app, c *cobra.Command, target string) (bench.Plan, error) {
 	p := f.p
 	var err error
 	if p.Target, err = bench.ParseTarget(target); err != nil {
@@ -299,7 +301,13 @@ func (f *benchFlags) plan(c *cobra.Command, target string) (bench.Plan, error) {
 	if err := f.payload(&p); err != nil {
 		return p, err
 	}
-	return p, f.keys(&p)
+	configured := ""
+	if f.config != "" {
+		if configured, err = f.fromConfig(a, &p); err != nil {
+			return p, err
+		}
+	}
+	return p, f.keys(&p, configured)
 }
 
 func (f *benchFlags) payload(p *bench.Plan) error {
@@ -331,8 +339,9 @@ func (f *benchFlags) payload(p *bench.Plan) error {
 	return nil
 }
 
-// keys finds the key: the flags, then the environment in LiteLLM's order.
-func (f *benchFlags) keys(p *bench.Plan) error {
+// keys finds the key: the flags, the configuration, then the environment in
+// LiteLLM's order.
+func (f *benchFlags) keys(p *bench.Plan, configured string) error {
 	given := 0
 	for _, on := range []bool{f.apiKey != "", f.apiKeyFile != "", len(f.keyFile) > 0} {
 		if on {
@@ -365,12 +374,15 @@ func (f *benchFlags) keys(p *bench.Plan) error {
 		if text = strings.TrimSpace(string(b)); text == "" {
 			return usagef("--api-key-file %s: the file is empty", f.apiKeyFile)
 		}
-	case text == "":
-		for _, name := range []string{"LITELLM_API_KEY", "LITELLM_MASTER_KEY", "OPENAI_API_KEY"} {
-			if text = strings.TrimSpace(os.Getenv(name)); text != "" {
-				break
-			}
+	}
+	if text == "" {
+		text = configured
+	}
+	for _, name := range []string{"LITELLM_API_KEY", "LITELLM_MASTER_KEY", "OPENAI_API_KEY"} {
+		if text != "" {
+			break
 		}
+		text = strings.TrimSpace(os.Getenv(name))
 	}
 	if text == "" {
 		return nil

@@ -51,7 +51,15 @@ func withCode(code int, err error) error { return &exitError{code, err} }
 // SIGTERM.
 type signalError struct{ sig os.Signal }
 
-func (e signalError) Error() string { return "interrupted by " + e.sig.String() }
+func (e signalError) Error() string {
+	switch e.sig {
+	case os.Interrupt:
+		return "interrupted by SIGINT"
+	case syscall.SIGTERM:
+		return "interrupted by SIGTERM"
+	}
+	return "interrupted by " + e.sig.String()
+}
 
 // code is the number a shell shows for a process that the signal ended.
 func (e signalError) code() int {

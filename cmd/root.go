@@ -224,7 +224,11 @@ With nothing but flags, as in LiteLLM's containers, llmgw runs serve:
 		newVersionCommand(a),
 		newSleepCommand(a),
 	)
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			group(c)
+		}
 		if !c.Hidden {
 			commandNames = append(commandNames, c.Name())
 		}

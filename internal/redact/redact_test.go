@@ -49,6 +49,8 @@ func TestTextMasksWhatLooksLikeASecretAndKeepsTheRest(t *testing.T) {
 		{"Google key in a query", "GET /v1beta/models?key=AIzaSyA-1234567890abcdefghijk&alt=sse", "GET /v1beta/models?key=***&alt=sse"},
 		{"AWS id", "AKIAIOSFODNN7EXAMPLE", "AKIA***"},
 		{"plain words stay", "the tokens of the model are counted; task-force", "the tokens of the model are counted; task-force"},
+		{"a sentence about a variable stays", "general_settings.master_key: environment variable KEY is not set", "general_settings.master_key: environment variable KEY is not set"},
+		{"any other word after the name goes", "general_settings.master_key: environment is not set", "general_settings.master_key: *** is not set"},
 		{"token count stays", "max_tokens: 100", "max_tokens: 100"},
 	}
 	for _, tt := range tests {

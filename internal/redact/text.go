@@ -58,11 +58,20 @@ func Text(text string, known ...Secret) string {
 			text = strings.ReplaceAll(text, k.text, Mask)
 		}
 	}
+	// "master_key: environment variable KEY is not set" is a sentence of llmgw's
+	// that names no value; the marker keeps it from reading as one.
+	text = strings.ReplaceAll(text, namedVariable, namedMarker)
 	for i, re := range compiled() {
 		text = re.ReplaceAllString(text, patterns[i].keep)
 	}
-	return text
+	return strings.ReplaceAll(text, namedMarker, namedVariable)
 }
+
+// The marker has no colon, so no pattern sees a name with its value in it.
+const (
+	namedVariable = ": environment variable "
+	namedMarker   = ",\x00environment variable "
+)
 
 // Key abbreviates a virtual or provider key for people: its usual prefix and
 // its last four characters, "sk-...abcd". A key too short to hide anything
