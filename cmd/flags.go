@@ -74,10 +74,10 @@ func nearestFlag(fs *pflag.FlagSet, name string) (string, bool) {
 }
 
 // nearest returns the candidate with the smallest edit distance to word, if
-// one is near enough to be what was meant: a slip in a short word, two in an
-// ordinary one, one in four letters of a long one.
+// one is near enough to be what was meant: a slip for every three letters, one
+// in a shorter word, at most four.
 func nearest(word string, candidates []string) (string, bool) {
-	best, bestDistance := "", max(min(len(word)/2, 2), len(word)/4)+1
+	best, bestDistance := "", max(min(len(word)-1, 1), min(len(word)/3, 4))+1
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < bestDistance {
 			best, bestDistance = c, d

@@ -14,6 +14,7 @@ func TestASlipFindsItsWordAndAStrangerFindsNone(t *testing.T) {
 		{"max-request-before-restarts", "max-requests-before-restart"},
 		{"databse-url", "database-url"},
 		{"sett", "set"},
+		{"hotr", ""},
 		{"ste", "set"},
 		{"nosuch", ""},
 		{"x", ""},
