@@ -175,13 +175,14 @@ func (s *Server) serveMain() error {
 		l = s.o.Wrap(l)
 	}
 	if s.o.CertFile == "" {
-		return s.http.Serve(l)
+		return s.http.Serve(guard{l})
 	}
 	s.http.TLSConfig = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
 	}
-	return s.http.ServeTLS(l, "", "")
+	return s.http.Serve(newSecureGuard(l, s.http.TLSConfig, s.o.Log))
 }
 
 // Drain waits until no request is in flight, then closes everything. While it
