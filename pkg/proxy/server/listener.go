@@ -71,8 +71,8 @@ func (s *secureGuard) run() {
 			go s.greet(c)
 			continue
 		}
-			// What net/http asks, too: descriptors may have run out.
-	if t, ok := err.(interface{ Temporary() bool }); ok && t.Temporary() && s.ctx.Err() == nil {
+		// What net/http asks, too: descriptors may have run out.
+		if t, ok := err.(interface{ Temporary() bool }); ok && t.Temporary() && s.ctx.Err() == nil {
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 			time.Sleep(wait)
 			continue
