@@ -17,6 +17,7 @@ import (
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/internal/startcheck"
 	"github.com/llmgw/llmgw/pkg/proxy"
+	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
 )
 
 func newServeCommand(a *app) *cobra.Command {
@@ -32,7 +33,8 @@ Without a configuration, a database and a master key it starts on 127.0.0.1 with
 mock models and prints a key and a first request to paste.
 
 On SIGTERM readiness turns 503, requests in flight finish (up to
---shutdown-timeout), and the process ends. SIGHUP reads the TLS certificate anew.
+--shutdown-timeout), and the process ends. SIGHUP reads the configuration and the
+TLS certificate anew; what has an error is reported, and the old one stays.
 
 Exit codes: 0 drained after a signal, or nothing to complain about; 1 requests
 were cut at the deadline, or --validate-config found the configuration invalid;
@@ -70,13 +72,10 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	if f.validateConfig && f.config == "" {
 		return usagef("--validate_config requires --config <path>")
 	}
-	env := config.ProcessEnv(os.Environ())
-	if err := readEnvFile(env, f.envFile); err != nil {
-		return err
+	tree, findings, err := f.load(a.in)
+	if _, bad := errors.AsType[*exitError](err); bad {
+		return err // --env-file
 	}
-	tree, findings, err := config.Load(config.Sources{
-		Path: f.config, VariableWins: !f.validateConfig, Env: env, DotEnv: true, Stdin: a.in,
-	})
 	if f.validateConfig {
 		return validateConfig(a, tree, findings, err)
 	}
@@ -92,12 +91,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	}
 	f.sayWithoutEffect(a)
 
-	checked := s.facts
-	if s.zero {
-		checked.Host = "127.0.0.1" // a key is made for this start, wherever it listens
-	}
-	checks := append(startcheck.Check(tree, checked), startcheck.Warnings(tree, checked)...)
-	findings = startcheck.Report(findings, checks)
+	findings = s.check(tree, findings)
 	if startcheck.Refused(findings) {
 		return refuse(a, findings, nil)
 	}
@@ -133,6 +127,8 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	}
 	g.announce(a, s)
 	said.print()
+	g.reloader = &reloader{a: a, f: f, s: s, tree: tree, ctx: ctx}
+	g.reloader.remember(g.findings)
 	// A moment later, so that the start itself is not slower for it.
 	settle := time.AfterFunc(100*time.Millisecond, proxy.SettleMemory)
 	defer settle.Stop()
@@ -208,8 +204,11 @@ func validateConfig(a *app, tree *config.Tree, findings []finding.Finding, err e
 
 // gateway is a proxy with what the process owns around it.
 type gateway struct {
-	proxy   *proxy.Proxy
-	closers []func()
+	proxy    *proxy.Proxy
+	access   *telemetry.Access
+	findings []finding.Finding // of the configuration that is served
+	closers  []func()
+	reloader *reloader
 }
 
 func (g *gateway) close() {
@@ -227,7 +226,7 @@ func (g *gateway) run(ctx context.Context) error {
 		for {
 			select {
 			case <-hangups:
-				g.proxy.Reload()
+				g.reload()
 			case <-done:
 				return
 			}

@@ -58,7 +58,22 @@ func (s *settings) build(a *app, g *gateway, c proxy.Config) error {
 	g.closers = append(g.closers, out.Close)
 	c.Log = s.logger(a)
 	if s.log.access {
-		c.API.Access = telemetry.NewAccess(out, s.log.json, s.log.skip)
+		g.access = telemetry.NewAccess(out, s.log.json, s.log.skip)
+	}
+	s.process(g, &c)
+	var err error
+	if g.proxy, err = proxy.New(c); err != nil {
+		g.close()
+		return usagef("%w", err)
+	}
+	return nil
+}
+
+// process adds what the process knows to a configuration: at the start, and to
+// each one that replaces another.
+func (s *settings) process(g *gateway, c *proxy.Config) {
+	if g.access != nil {
+		c.API.Access = g.access
 	}
 	c.API.Emulated, c.API.Build = emulated, buildVersion()
 	c.API.LogLevel = telemetry.LevelName(s.log.level)
@@ -71,20 +86,11 @@ func (s *settings) build(a *app, g *gateway, c proxy.Config) error {
 	c.Telemetry.MetricsPort, c.Telemetry.ProfilePort = s.facts.MetricsPort, s.profile
 	c.Listener.KeepAlive = s.keep
 	c.ShutdownTimeout = s.shutdown
-	var err error
-	if g.proxy, err = proxy.New(c); err != nil {
-		g.close()
-		return usagef("%w", err)
-	}
-	return nil
 }
 
 // newGateway builds the gateway of a configuration.
 func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, findings []finding.Finding) (*gateway, error) {
-	c, loaded := proxy.Load(tree, "llmgw/"+buildVersion())
-	// Whoever got past the list of refusals without a key has asked for it.
-	c.Auth.Open = c.Auth.MasterKey.IsZero()
-	remarks := proxy.ApplyEnvironment(&c, tree.Env().Get)
+	c, loaded, remarks := loadProxy(tree)
 	g := &gateway{}
 	kept, err := s.openStore(ctx, a, g)
 	if err != nil {
@@ -97,15 +103,9 @@ func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, fin
 		return nil, err
 	}
 	log := s.logger(a)
-	for _, f := range append(findings, loaded...) {
-		switch f.Severity {
-		case finding.Error: // a deployment that is left out
-			log.Error(located(f))
-		case finding.Warning:
-			log.Warn(located(f))
-		default:
-			log.Info(located(f))
-		}
+	g.findings = append(findings, loaded...)
+	for _, f := range g.findings {
+		logFinding(log, f)
 	}
 	for _, text := range remarks {
 		log.Warn(text)
@@ -114,6 +114,25 @@ func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, fin
 		log.Warn("a database is configured (" + origin + "), but this build does not serve virtual keys and spend yet: only the master key is accepted, and nothing is written to the database")
 	}
 	return g, nil
+}
+
+// loadProxy translates a configuration for the gateway.
+func loadProxy(tree *config.Tree) (c proxy.Config, findings []finding.Finding, remarks []string) {
+	c, findings = proxy.Load(tree, "llmgw/"+buildVersion())
+	// Whoever got past the list of refusals without a key has asked for it.
+	c.Auth.Open = c.Auth.MasterKey.IsZero()
+	return c, findings, proxy.ApplyEnvironment(&c, tree.Env().Get)
+}
+
+func logFinding(log *slog.Logger, f finding.Finding) {
+	switch f.Severity {
+	case finding.Error: // a deployment that is left out
+		log.Error(located(f))
+	case finding.Warning:
+		log.Warn(located(f))
+	default:
+		log.Info(located(f))
+	}
 }
 
 // openStore opens what --store names; nil when nothing is kept.

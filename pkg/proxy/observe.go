@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/llmgw/llmgw/pkg/proxy/alert"
@@ -42,38 +43,27 @@ type observers struct {
 	port    *net.TCPAddr
 	profile *net.TCPAddr
 	// deployments by their id, for events that name one.
-	deployments map[string]*call.Deployment
+	deployments atomic.Pointer[map[string]*call.Deployment]
 }
 
 // observe prepares what is told about calls, and lets the router tell what only
 // it knows.
 func (p *Proxy) observe(c *Config) (*observers, error) {
-	o := &observers{c: &c.Telemetry, deployments: map[string]*call.Deployment{}}
+	o := &observers{c: &c.Telemetry}
 	if o.c.MetricsPort != 0 && o.c.Metrics == nil {
 		o.c.Metrics = &metrics.Options{}
-	}
-	for _, d := range c.Deployments {
-		o.deployments[d.ID] = d
 	}
 	if err := o.outputs(c); err != nil {
 		o.closeOutputs()
 		return nil, err
 	}
-	tell := c.Router.OnCooldown
-	if o.c.Metrics != nil || o.alerts != nil {
-		c.Router.OnCooldown = func(d call.Cooldown) {
-			o.cooled(d)
-			if tell != nil {
-				tell(d)
-			}
-		}
-	}
+	o.listens(c)
 	if o.c.Metrics == nil {
 		return o, nil
 	}
 	m := *o.c.Metrics
 	m.Recognized = func(model string) bool { return p.router.Has(model) }
-	m.InFlight = func() int64 { return p.api.InFlight() }
+	m.InFlight = func() int64 { return p.live.Load().api.InFlight() }
 	m.Refused = func() int64 { return p.queue.Refused() }
 	m.Flush = func() { p.queue.Flush() }
 	var err error
@@ -82,6 +72,31 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// listens makes the router of a configuration tell of its cooldowns.
+func (o *observers) listens(c *Config) {
+	deployments := map[string]*call.Deployment{}
+	for _, d := range c.Deployments {
+		deployments[d.ID] = d
+	}
+	o.deployments.Store(&deployments)
+	if o.c.Metrics == nil && o.alerts == nil {
+		return
+	}
+	tell := c.Router.OnCooldown
+	c.Router.OnCooldown = func(d call.Cooldown) {
+		o.cooled(d)
+		if tell != nil {
+			tell(d)
+		}
+	}
+}
+
+// replace turns to another configuration, as far as that goes while running.
+func (o *observers) replace(c *Config) {
+	o.c.MetricsOpen = c.Telemetry.MetricsOpen
+	o.listens(c)
 }
 
 // outputs opens what calls are sent to.
@@ -112,7 +127,7 @@ func (o *observers) callbackFailed(name string, n int) {
 }
 
 func (o *observers) cooled(d call.Cooldown) {
-	target := o.deployments[d.ID]
+	target := (*o.deployments.Load())[d.ID]
 	if target == nil {
 		return
 	}

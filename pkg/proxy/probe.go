@@ -144,13 +144,13 @@ func probeWay(d *call.Deployment) (wire.Lane, map[string]any) {
 }
 
 // checks starts the health checks that a configuration asks for.
-func (p *Proxy) checks() {
-	h := p.config.Health
-	var round func(map[string]call.Health)
-	if p.shared.coord != nil {
-		round = p.shared.coord.Checked
+func (p *Proxy) checks(h *HealthConfig) *health.Checker {
+	round := func(states map[string]call.Health) {
+		if c := p.shared.coord.Load(); c != nil {
+			c.Checked(states)
+		}
 	}
-	p.health = health.New(health.Options{
+	return health.New(health.Options{
 		Probe: p.probe, Deployments: p.router.Deployments, Background: h.Background, Interval: h.Interval, Concurrency: h.Concurrency,
 		Groups: h.Groups, Staleness: h.Staleness, IgnoreTransient: h.IgnoreTransient, Unhealthy: p.router.Unhealthy, Round: round, Log: p.log,
 	})
@@ -158,9 +158,10 @@ func (p *Proxy) checks() {
 
 // Checked implements api.Health.
 func (p *Proxy) Checked(ctx context.Context, group, id string) []api.Checked {
+	now := p.live.Load()
 	var list []api.Checked
-	for _, r := range p.health.Results(ctx, group, id) {
-		c := api.Checked{Deployment: r.Deployment, Err: r.Err, Hidden: !p.config.Health.Details}
+	for _, r := range now.health.Results(ctx, group, id) {
+		c := api.Checked{Deployment: r.Deployment, Err: r.Err, Hidden: !now.details}
 		list = append(list, c)
 	}
 	return list

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/redact"
@@ -24,8 +25,6 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
-	"github.com/llmgw/llmgw/pkg/proxy/health"
-	"github.com/llmgw/llmgw/pkg/proxy/provider"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
 	"github.com/llmgw/llmgw/pkg/proxy/upstream"
@@ -67,19 +66,20 @@ type Config struct {
 type Proxy struct {
 	config   Config
 	log      *slog.Logger
-	api      *api.API
+	live     atomic.Pointer[live]
 	router   *route.Router
 	upstream *upstream.Client
 	queue    *account.Queue
 	totals   account.Totals
 	server   *server.Server
 	shared   *shared
-	health   *health.Checker
 
 	observers   *observers
 	storeFailed sync.Once
 	// keepsContent says that calls hold prompts and answers until they are told.
 	keepsContent bool
+	// replacing is held while a configuration takes the place of another.
+	replacing sync.Mutex
 }
 
 // New puts the rooms together. Close it when it will not Run.
@@ -87,6 +87,7 @@ func New(c Config) (*Proxy, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	given := c
 	state := openShared(&c)
 	state.hooks(&c)
 	p := &Proxy{log: c.Log}
@@ -102,36 +103,10 @@ func New(c Config) (*Proxy, error) {
 		return nil, err
 	}
 	state.share(&c, router)
-	for _, d := range c.Deployments {
-		if d.Answer == nil {
-			d.Answer = api.DeploymentHeaders(d)
-		}
-	}
-	if c.ShutdownTimeout <= 0 {
-		c.ShutdownTimeout = c.Router.Timeout
-	}
-	if c.ShutdownTimeout <= 0 {
-		c.ShutdownTimeout = route.DefaultTimeout
-	}
 	p.config, p.router, p.upstream, p.observers = c, router, upstream.New(c.Upstream), observers
-	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.api.ReleaseContent(c) }})
-	o := c.API
-	o.Identify = auth.New(c.Auth)
-	o.Router = router
-	o.Upstream = p.upstream
-	o.Classify = provider.Classifier{}
-	o.Record = p.queue
-	o.Charge = account.Charge
-	o.Log = c.Log
+	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.live.Load().api.ReleaseContent(c) }})
 	p.shared = state
-	if k := p.shared.cache; k != nil {
-		o.Cache, o.CacheAdmin = k, k
-	}
-	o.Health = p
-	observers.handlers(&o, c.Listener.Host)
-	p.keepsContent = o.KeepContent
-	p.api = api.New(o)
-	p.checks()
+	p.live.Store(p.compose(&c, given, nil))
 	return p, nil
 }
 
@@ -146,7 +121,7 @@ func (p *Proxy) settle(batch []call.Call) {
 	p.observers.settle(batch)
 	if p.keepsContent {
 		for i := range batch {
-			p.api.ReleaseContent(&batch[i])
+			p.live.Load().api.ReleaseContent(&batch[i])
 		}
 	}
 	if p.config.Store != nil {
@@ -174,7 +149,9 @@ func (p *Proxy) persist(batch []call.Call) {
 }
 
 // Handler serves all endpoints.
-func (p *Proxy) Handler() http.Handler { return p.api }
+func (p *Proxy) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.live.Load().api.ServeHTTP(w, r) })
+}
 
 // Totals is what has been served so far.
 func (p *Proxy) Totals() map[string]account.Count { return p.totals.Snapshot() }
@@ -182,9 +159,9 @@ func (p *Proxy) Totals() map[string]account.Count { return p.totals.Snapshot() }
 // Listen binds the addresses.
 func (p *Proxy) Listen() error {
 	o := p.config.Listener
-	o.Handler = p.api
-	o.Health = p.api.HealthOnly()
-	o.InFlight = p.api.InFlight
+	o.Handler = p.Handler()
+	o.Health = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.live.Load().probes.ServeHTTP(w, r) })
+	o.InFlight = p.live.Load().api.InFlight // of all that replace it, too
 	o.Log = p.log
 	s, err := server.Listen(o)
 	if err != nil {
@@ -208,10 +185,9 @@ func (p *Proxy) HealthAddr() *net.TCPAddr { return p.server.HealthAddr() }
 // Models are the names that clients may ask for, patterns apart.
 func (p *Proxy) Models() []string { return p.router.Models() }
 
-// Reload reads the TLS certificate anew, and says so in the log.
-func (p *Proxy) Reload() {
+// ReloadCertificate reads the TLS certificate anew, and says so in the log.
+func (p *Proxy) ReloadCertificate() {
 	if p.config.Listener.CertFile == "" {
-		p.log.Warn("a reload was asked for (SIGHUP), but only a TLS certificate can be reloaded and none is configured")
 		return
 	}
 	if err := p.server.Reload(); err != nil {
@@ -246,10 +222,12 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	p.api.Drain()
+	p.replacing.Lock() // and never again: what drains is not replaced
+	now := p.live.Load()
+	now.api.Drain()
 	begin := time.Now()
-	p.log.Info("draining", "in_flight", p.api.InFlight(), "deadline", p.config.ShutdownTimeout)
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.ShutdownTimeout)
+	p.log.Info("draining", "in_flight", now.api.InFlight(), "deadline", now.shutdown)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), now.shutdown)
 	defer cancel()
 	cut := p.server.Drain(deadline)
 	<-served
@@ -262,7 +240,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 // Close ends what New has started.
 func (p *Proxy) Close() {
 	p.observers.close()
-	p.health.Close()
+	p.live.Load().health.Close()
 	p.queue.Close()
 	p.observers.closeOutputs()
 	p.shared.close()

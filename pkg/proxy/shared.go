@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/redact"
@@ -22,7 +23,8 @@ type shared struct {
 	log    *slog.Logger
 	guards map[*redisconn.Params]*redisconn.Guard
 	cache  *cache.Cache
-	coord  *coord.Coord
+	coord  atomic.Pointer[coord.Coord]
+	told   *coord.Options // what coord was made of
 	ctx    context.Context
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
@@ -63,13 +65,13 @@ func (s *shared) hooks(c *Config) {
 func (s *shared) attach(o *route.Options) {
 	o.CountUsage = true
 	o.OnCooldown = func(d call.Cooldown) {
-		if s.coord != nil {
-			s.coord.Cooled(d)
+		if c := s.coord.Load(); c != nil {
+			c.Cooled(d)
 		}
 	}
 	o.OnFailure = func(f call.Failure) {
-		if s.coord != nil {
-			s.coord.Failed(f)
+		if c := s.coord.Load(); c != nil {
+			c.Failed(f)
 		}
 	}
 }
@@ -93,9 +95,16 @@ func (s *shared) share(c *Config, router *route.Router) {
 			staleness = 2 * health.DefaultInterval
 		}
 	}
-	s.coord = coord.New(coord.Options{
+	o := coord.Options{
 		Redis: g, Router: router, Namespace: c.Redis.Namespace, Interval: c.Redis.Interval, Usage: true, UsageV2: v2, Health: staleness, Log: c.Log,
-	})
+	}
+	if s.told != nil && *s.told == o {
+		return
+	}
+	s.told = &o
+	if old := s.coord.Swap(coord.New(o)); old != nil {
+		old.Close()
+	}
 }
 
 // guard opens a Redis once for all who use it; nil, and said, when its
@@ -139,8 +148,8 @@ func (s *shared) checkVersion(g *redisconn.Guard, name string) {
 func (s *shared) close() {
 	s.cancel()
 	s.wait.Wait()
-	if s.coord != nil {
-		s.coord.Close()
+	if c := s.coord.Load(); c != nil {
+		c.Close()
 	}
 	if s.cache != nil {
 		s.cache.Close()

@@ -88,6 +88,8 @@ type Options struct {
 	// Charge works out the cost of a call whose usage is known; nil does not.
 	Charge func(*call.Call)
 
+	// State is that of the API that this one replaces; nil begins one.
+	State *State
 	// RootPath is SERVER_ROOT_PATH: the routes answer with and without it.
 	RootPath string
 	// CORS says which pages may call from a browser; all, unless set.
@@ -144,14 +146,13 @@ type AccessLog interface {
 
 // API serves all endpoints. It is an http.Handler.
 type API struct {
-	o             Options
-	routes        map[string]*route
-	metricsHint   sync.Once
-	drainingSince atomic.Int64 // nanoseconds since the epoch, 0 before
-	answer        answerHeaders
-	calls         sync.Pool
-	inFlight      inFlight
-	content       content
+	o           Options
+	routes      map[string]*route
+	metricsHint sync.Once
+	answer      answerHeaders
+	calls       sync.Pool
+	state       *State
+	content     *content
 }
 
 type route struct {
@@ -199,7 +200,10 @@ func New(o Options) *API {
 	if o.RootPath != "" && o.RootPath[0] != '/' {
 		o.RootPath = "/" + o.RootPath
 	}
-	a := &API{o: o, routes: routes()}
+	if o.State == nil {
+		o.State = new(State)
+	}
+	a := &API{o: o, routes: routes(), state: o.State, content: &o.State.content}
 	a.answer = newAnswerHeaders(&o)
 	if o.NoDocs {
 		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {
@@ -210,12 +214,25 @@ func New(o Options) *API {
 	return a
 }
 
+// State is what outlives an API that another replaces while requests run.
+type State struct {
+	inFlight inFlight
+	draining atomic.Bool
+	content  content
+}
+
 // Drain makes readiness fail, so that no new traffic is sent here; requests are
 // still served.
-func (a *API) Drain() { a.drainingSince.Store(time.Now().UnixNano()) }
+func (a *API) Drain() { a.state.draining.Store(true) }
+
+// State is what an API that replaces this one takes over.
+func (a *API) State() *State { return a.state }
+
+// Draining reports whether Drain was called.
+func (a *API) Draining() bool { return a.state.draining.Load() }
 
 // InFlight is the number of requests being served, probes apart.
-func (a *API) InFlight() int64 { return a.inFlight.sum() }
+func (a *API) InFlight() int64 { return a.state.inFlight.sum() }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -273,7 +290,7 @@ func (a *API) dispatch(x *exchange) int {
 	}
 	if !rt.public {
 		// Probes do not count: they go on while a drain waits for the rest.
-		x.slot = a.inFlight.enter()
+		x.slot = a.state.inFlight.enter()
 		if err := a.overloaded(); err != nil {
 			return a.refuse(x, err)
 		}
@@ -286,17 +303,10 @@ func (a *API) dispatch(x *exchange) int {
 	return rt.serve(a, x)
 }
 
-// drainAccept is how long after the signal new calls are still taken: load
-// balancers need a moment to see the failing readiness.
-const drainAccept = 10 * time.Second
-
-// overloaded refuses calls beyond the limit, and late ones while draining.
+// overloaded refuses calls beyond the limit.
 func (a *API) overloaded() *call.Error {
-	if limit := a.o.MaxInFlight; limit > 0 && a.inFlight.sum() > int64(limit) {
+	if limit := a.o.MaxInFlight; limit > 0 && a.state.inFlight.sum() > int64(limit) {
 		return unavailable("Too many requests in flight; try again in a moment")
-	}
-	if since := a.drainingSince.Load(); since != 0 && time.Since(time.Unix(0, since)) > drainAccept {
-		return unavailable("This instance is shutting down; try again")
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func serveReadiness(a *API, x *exchange) int {
 	}
 	state := a.o.Database()
 	status := http.StatusOK
-	if state == DatabaseDown || a.drainingSince.Load() != 0 {
+	if state == DatabaseDown || a.Draining() {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(x.w, status, []byte(`{"status":"healthy","db":"`+state.text()+`"}`))
@@ -58,7 +58,7 @@ func serveReadinessDetails(a *API, x *exchange) int {
 	}
 	status := http.StatusOK
 	state := a.o.Database()
-	if state == DatabaseDown || a.drainingSince.Load() != 0 {
+	if state == DatabaseDown || a.Draining() {
 		status = http.StatusServiceUnavailable
 	}
 	var kind *string

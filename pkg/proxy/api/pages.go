@@ -13,7 +13,7 @@ import (
 
 // serveBacklog says how many requests are being served, this one among them.
 func serveBacklog(a *API, x *exchange) int {
-	writeJSON(x.w, http.StatusOK, marshal(map[string]int64{"in_flight_requests": a.inFlight.sum()}))
+	writeJSON(x.w, http.StatusOK, marshal(map[string]int64{"in_flight_requests": a.InFlight()}))
 	return http.StatusOK
 }
 
