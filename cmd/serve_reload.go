@@ -133,8 +133,8 @@ func refusal(reasons []finding.Finding, err error) string {
 	}
 	var b strings.Builder
 	b.WriteString(stays + ", for " + countOf(len(reasons), "reason") + ":")
-	for _, f := range reasons {
-		b.WriteString("\n  " + located(f))
+	for i, f := range reasons {
+		fmt.Fprintf(&b, " (%d) %s", i+1, located(f))
 	}
 	return b.String()
 }

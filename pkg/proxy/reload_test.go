@@ -115,9 +115,9 @@ router_settings: {num_retries: 1}
 llmgw: {}
 `
 
-// samples are values to try for a setting: one of them must make a difference
+// sampleValues are values to try for a setting: one of them must make a difference
 // if the setting makes any.
-func samples(k litellm.Key) []string {
+func sampleValues(k litellm.Key) []string {
 	list := append([]string{"true", "false", "7", "0.25", "slack", "[x]", "[prometheus]", "local", "key", "3600", "[0.5, 2]", "{a: b}", "api_key_alias", "both", "{namespace: n}", "[{metrics: [litellm_requests_metric]}]", "[{group: g, metrics: [litellm_requests_metric], include_labels: [model]}]", "[[m, n]]", "{type: local}", "{log_to_console: true}", "{minimum_events: 3}", "http://127.0.0.1:2", "redis://127.0.0.1:2", "/tmp/x"}, k.Values...)
 	return list
 }
@@ -152,7 +152,7 @@ func TestOnlyWhatTheListSaysNeedsARestart(t *testing.T) {
 		}
 		tried++
 		differs := ""
-		values := samples(k)
+		values := sampleValues(k)
 		for i := range 2 * len(values) {
 			base, v := []string{reloadBase, reloadSparse}[i%2], values[i/2]
 			plain, _ := parse(base, func(s string) string { return s })
