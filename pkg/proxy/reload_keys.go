@@ -34,6 +34,8 @@ var RestartKeys = []RestartKey{
 	{"litellm_settings.disable_end_user_cost_tracking", string(FixedTelemetry)},
 	{"llmgw.compat", string(FixedTelemetry)},
 	{"litellm_settings.ssl_verify", string(FixedUpstream)},
+	{"litellm_settings.turn_off_message_logging", string(FixedTelemetry)},
+	{"llmgw.log_sink", string(FixedTelemetry)},
 	{"general_settings.alert*", string(FixedTelemetry)},
 	{"litellm_settings.redact_messages_in_exceptions", string(FixedTelemetry)},
 	{"litellm_settings.json_logs", "the form of log lines"},
