@@ -184,13 +184,32 @@ func TestWaitEndsWhenTheMigrationsAreThere(t *testing.T) {
 	if _, err := provider(t, url, more, Options{}).Wait(context.Background(), "2"); err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, context.DeadlineExceeded)
-	defer cancel()
-	_, err := provider(t, url, more, Options{}).Wait(ctx, "")
-	if e, ok := errors.AsType[*Error](err); !ok || !e.Pending() || !strings.Contains(e.Message, "1 migration pending") {
-		t.Errorf("at the end of the time: %v", err)
+	// When the time ends between two looks, or in a later look, it is known what
+	// is pending.
+	for _, inALook := range []bool{false, true} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		writer := open(t, url)
+		o := Options{OnEvent: func(e Event) {
+			if e.Event != EventWaiting || !inALook {
+				cancel(context.DeadlineExceeded)
+				return
+			}
+			if _, err := writer.PgConn().Exec(ctx, `BEGIN; LOCK "_prisma_migrations"`).ReadAll(); err != nil {
+				t.Error(err)
+			}
+			go func() {
+				eventually(t, "the second look waits", func() bool { return value(t, url, "SELECT count(*) FROM pg_locks WHERE NOT granted") == "1" })
+				cancel(context.DeadlineExceeded)
+			}()
+		}}
+		found, err := provider(t, url, more, o).Wait(ctx, "")
+		if e, ok := errors.AsType[*Error](err); !ok || !e.Pending() || !strings.Contains(e.Message, "the time is over: 1 migration pending") || found == nil {
+			t.Errorf("at the end of the time, in a look: %v: %v %v", inALook, err, found)
+		}
+		cancel(nil)
+		writer.Close(context.Background())
 	}
-	_, err = provider(t, url, more, Options{}).Wait(context.Background(), "9")
+	_, err := provider(t, url, more, Options{}).Wait(context.Background(), "9")
 	if e, ok := errors.AsType[*Error](err); !ok || !e.Usage() {
 		t.Errorf("unknown head: %v", err)
 	}

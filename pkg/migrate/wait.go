@@ -16,9 +16,12 @@ const waitEvery = 2 * time.Second
 // is fine.
 func (p *Provider) Wait(ctx context.Context, head string) (*StatusResult, error) {
 	told := ""
+	var known *StatusResult // what the last look that was answered found
+	var last *Error
 	for {
 		r, err := p.Status(ctx)
 		if err == nil {
+			known = r
 			if head != "" {
 				if !p.set.Has(head) {
 					return r, &Error{kind: kindUsage, Message: fmt.Sprintf("--min-head %s: no such migration in %s", head, p.set.From)}
@@ -36,21 +39,22 @@ func (p *Provider) Wait(ctx context.Context, head string) (*StatusResult, error)
 			return r, err // waiting will not change that
 		}
 		if e.Cancelled() {
-			return r, p.waited(ctx, r, nil)
+			return known, p.waited(ctx, last)
 		}
+		last = e
 		if e.Message != told {
 			told = e.Message
 			p.emit(Event{Event: EventWaiting, Code: e.Code, Message: e.Message})
 		}
 		if !sleep(ctx, waitEvery) {
-			return r, p.waited(ctx, r, e)
+			return known, p.waited(ctx, last)
 		}
 	}
 }
 
 // waited is the answer when the time is over: what was waited for, if that is
 // known, else that it was cancelled.
-func (p *Provider) waited(ctx context.Context, r *StatusResult, last *Error) error {
+func (p *Provider) waited(ctx context.Context, last *Error) error {
 	e := p.cancelled(ctx, "while waiting for the migrations", nil)
 	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) && e.Cause != "--timeout" {
 		return e
