@@ -1,17 +1,18 @@
 package migrate
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/llmgw/llmgw/internal/testenv"
 )
@@ -27,7 +28,7 @@ type peer struct {
 func newPeer(t *testing.T) *peer {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs Node for each step")
+		t.Skip("runs Node")
 	}
 	node := testenv.Need(t, "node")
 	modules := testenv.NeedFile(t, filepath.Join(testenv.CacheDir(t), "prisma", "node_modules"), "Prisma's engine", "go run ./internal/testenv/fetch prisma")
@@ -45,11 +46,24 @@ func newPeer(t *testing.T) *peer {
 	return &peer{t: t, node: node, dir: dir}
 }
 
+// with is the peer for a subtest.
+func (p *peer) with(t *testing.T) *peer { return &peer{t: t, node: p.node, dir: p.dir} }
+
 // folder writes a set to disk, where Prisma wants it.
 func (p *peer) folder(list map[string]string) string {
 	p.t.Helper()
+	raw := map[string]string{"migration_lock.toml": "provider = \"postgresql\"\n"}
+	for name, sql := range list {
+		raw[name+"/migration.sql"] = sql
+	}
+	return p.rawFolder(raw)
+}
+
+func (p *peer) rawFolder(files map[string]string) string {
+	p.t.Helper()
 	dir := p.t.TempDir()
-	write := func(path, text string) {
+	for name, text := range files {
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			p.t.Fatal(err)
 		}
@@ -57,21 +71,81 @@ func (p *peer) folder(list map[string]string) string {
 			p.t.Fatal(err)
 		}
 	}
-	write(filepath.Join(dir, "migration_lock.toml"), "provider = \"postgresql\"\n")
-	for name, sql := range list {
-		write(filepath.Join(dir, name, "migration.sql"), sql)
-	}
 	return dir
+}
+
+// engine is one Node for all tests: it starts in a second, and answers in some
+// hundredths of one. It ends with the test program, whose pipe it reads.
+var engine struct {
+	mu  sync.Mutex
+	in  *os.File
+	out *bufio.Reader
+}
+
+// ask runs one command of Prisma's and returns its whole answer.
+func (p *peer) ask(url, command, folder string, migration ...string) string {
+	p.t.Helper()
+	engine.mu.Lock()
+	defer engine.mu.Unlock()
+	if engine.in == nil {
+		childIn, in, err := os.Pipe()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		out, childOut, err := os.Pipe()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		// Not in this test's folder, which will not outlive it.
+		modules, err := filepath.EvalSymlinks(filepath.Join(p.dir, "node_modules"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		script, err := os.ReadFile("testdata/prisma.mjs")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		home := filepath.Dir(modules)
+		// Node looks for packages beside the program's own file.
+		file := filepath.Join(home, "llmgw-peer.mjs")
+		if err := os.WriteFile(file, script, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+		cmd := exec.Command(p.node, file, "serve")
+		cmd.Env = append(os.Environ(), "NODE_NO_WARNINGS=1")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, os.Stderr
+		if err := cmd.Start(); err != nil {
+			p.t.Fatal(err)
+		}
+		childIn.Close()
+		childOut.Close()
+		engine.in, engine.out = in, bufio.NewReader(out)
+	}
+	q := map[string]string{"url": url, "command": command, "folder": folder}
+	if len(migration) > 0 {
+		q["migration"] = migration[0]
+	}
+	line, err := json.Marshal(q)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := engine.in.Write(append(line, '\n')); err != nil {
+		p.t.Fatalf("Prisma: %v", err)
+	}
+	answer, err := engine.out.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("Prisma: %v", err)
+	}
+	return answer
 }
 
 // run returns Prisma's error code; "" is success, "error" an error without one.
 func (p *peer) run(url, command, folder string, migration ...string) string {
 	p.t.Helper()
-	cmd := p.command(url, command, folder, migration...)
-	out, err := cmd.Output()
-	return p.answer(out, err)
+	return p.answer([]byte(p.ask(url, command, folder, migration...)), nil)
 }
 
+// command is Prisma in a process of its own, to be killed or raced.
 func (p *peer) command(url, command, folder string, migration ...string) *exec.Cmd {
 	cmd := exec.Command(p.node, append([]string{"prisma.mjs", command, folder}, migration...)...)
 	cmd.Dir = p.dir
@@ -100,104 +174,13 @@ func (p *peer) answer(out []byte, err error) string {
 	return a.Error.Code
 }
 
-// turn is one command of each tool: a deploy of a folder, or a resolve.
-type turn struct {
-	list    map[string]string
-	resolve string // applied, rolledback
-	name    string
-	sql     string // run as is
-	prisma  string // Prisma's code
-	ours    string // ours, if different
-}
-
-// TestBothToolsWriteTheSameHistory runs the same steps with Prisma on one
-// database and with llmgw on another and compares the histories and the tables.
-func TestBothToolsWriteTheSameHistory(t *testing.T) {
-	p := newPeer(t)
-	bad := map[string]string{"1_init": initSQL, "2_bad": "CREATE TABLE \"B\"(id int); SELECT 1/0;", "3_more": `CREATE TABLE "D"(id int)`}
-	fixed := map[string]string{"1_init": initSQL, "2_bad": `CREATE TABLE "B"(id int)`, "3_more": `CREATE TABLE "D"(id int)`}
-	one := map[string]string{"1_init": initSQL}
-	tests := map[string][]turn{
-		"MC01 MC02 twice":              {{list: one}, {list: one}},
-		"MC03 empty":                   {{list: nil}},
-		"MC06 MC07 fails and blocks":   {{list: bad, prisma: "error", ours: "P3018"}, {list: bad, prisma: "P3009"}},
-		"MC09 MC10 resolved, goes on":  {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "applied", name: "2_bad", list: bad}, {list: bad}},
-		"MC11 MC13 rolled back, fixed": {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "rolledback", name: "2_bad", list: bad}, {list: fixed}},
-		"MC14 rolled back twice":       {{list: bad, prisma: "error", ours: "P3018"}, {resolve: "rolledback", name: "2_bad", list: bad}, {resolve: "rolledback", name: "2_bad", list: bad}, {list: fixed}, {resolve: "rolledback", name: "2_bad", list: fixed}},
-		"MC15 cannot be rolled back":   {{list: one}, {resolve: "rolledback", name: "1_init", list: one, prisma: "P3012"}, {resolve: "rolledback", name: "9", list: one, prisma: "P3011"}},
-		"MC16 cannot be applied":       {{list: one}, {resolve: "applied", name: "1_init", list: one, prisma: "P3008"}, {resolve: "applied", name: "9", list: one, prisma: "P3017"}},
-		"MC18 MC20 edited, deleted":    {{list: fixed}, {list: map[string]string{"1_init": initSQL + "--", "4": "SELECT 1"}}},
-		"MC22 inserted":                {{list: map[string]string{"1": initSQL, "3": "SELECT 3"}}, {list: map[string]string{"1": initSQL, "2": "SELECT 2", "3": "SELECT 3"}}},
-		"MC23 MC26 baseline":           {{sql: initSQL}, {list: one, prisma: "P3005"}, {resolve: "applied", name: "1_init", list: one}, {list: one}},
-		"MC24 no tables":               {{sql: "CREATE VIEW v AS SELECT 1 AS x; CREATE TYPE e AS ENUM ('a')"}, {list: one}},
-		"MC27 own transaction":         {{list: map[string]string{"1": "BEGIN; CREATE TABLE a(i int); COMMIT; CREATE TABLE b(i int);"}}},
-		"MC28 own transaction, fails":  {{list: map[string]string{"1": "BEGIN; CREATE TABLE a(i int); COMMIT; CREATE TABLE b(i int); SELECT 1/0;"}, prisma: "error", ours: "P3018"}},
-		"MC30 concurrent index":        {{list: map[string]string{"1": initSQL, "2": `CREATE INDEX CONCURRENTLY x ON "A"(id)`}}},
-		"MC33 functions":               {{list: map[string]string{"1": "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $x$ BEGIN RETURN 1; END; $x$; DO $$ BEGIN PERFORM f(); END $$;"}}},
-		"MC35 windows":                 {{list: map[string]string{"1": "CREATE TABLE a(i int);\r\nCREATE TABLE b(i int);\r\n"}}},
-		"MC36 empty files":             {{list: map[string]string{"1": "", "2": "-- x"}}},
-		"MC38 hidden folder":           {{list: map[string]string{".hidden": "SELECT 1", "1": initSQL}}},
-		"MC45 own timeout":             {{list: map[string]string{"1": "SET statement_timeout = 50; SELECT pg_sleep(2)"}, prisma: "error", ours: "P3018"}},
-		"MC47 folder gone":             {{list: bad, prisma: "error", ours: "P3018"}, {list: one, prisma: "P3009"}, {resolve: "applied", name: "2_bad", list: one, prisma: "P3017"}, {resolve: "rolledback", name: "2_bad", list: one}, {list: one}},
-		"MC51 names":                   {{list: map[string]string{"10_b": "SELECT 1", "9_a": "SELECT 1", "A_up": "SELECT 1", "a_low": "SELECT 1", "with space": "SELECT 1"}}},
-		"words of other scripts":       {{list: map[string]string{"1_ünï": `CREATE TABLE "表"(i int)`}}},
-	}
-	for name, steps := range tests {
-		t.Run(name, func(t *testing.T) {
-			p := &peer{t: t, node: p.node, dir: p.dir}
-			theirs, ours := testenv.Postgres(t), testenv.Postgres(t)
-			for i, s := range steps {
-				if s.sql != "" {
-					sql(t, theirs, s.sql)
-					sql(t, ours, s.sql)
-					continue
-				}
-				folder := p.folder(s.list)
-				if s.resolve != "" {
-					if got := p.run(theirs, s.resolve, folder, s.name); got != s.prisma {
-						t.Fatalf("step %d: Prisma's resolve: %q, want %q", i, got, s.prisma)
-					}
-					q, want := applied(s.name), s.prisma
-					if s.resolve == "rolledback" {
-						q = rolledBack(s.name)
-					}
-					if s.ours != "" {
-						want = s.ours
-					}
-					resolve(t, ours, files(t, s.list), q, want)
-					continue
-				}
-				if got := p.run(theirs, "apply", folder); got != s.prisma {
-					t.Fatalf("step %d: Prisma: %q, want %q", i, got, s.prisma)
-				}
-				want := s.prisma
-				if s.ours != "" {
-					want = s.ours
-				}
-				deploy(t, ours, files(t, s.list), Options{}, want)
-			}
-			if !there(t, theirs, "_prisma_migrations") {
-				t.Fatal("Prisma made no history")
-			}
-			rows := `SELECT string_agg(format('%s %s %s %s %s %s', migration_name, checksum, applied_steps_count, finished_at IS NULL, rolled_back_at IS NULL, coalesce((logs = '')::text, '-')), E'\n' ORDER BY started_at) FROM "_prisma_migrations"`
-			if diff := cmp.Diff(value(t, theirs, rows), value(t, ours, rows)); diff != "" {
-				t.Errorf("histories (-Prisma +llmgw):\n%s", diff)
-			}
-			tables := []string{"A", "B", "D", "a", "b", "表", "_prisma_migrations"}
-			if diff := cmp.Diff(catalogue(t, theirs, tables), catalogue(t, ours, tables), cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("tables (-Prisma +llmgw):\n%s", diff)
-			}
-		})
-	}
-}
-
 // TestTheToolsTakeTurns lets each tool go on where the other one stopped.
 func TestTheToolsTakeTurns(t *testing.T) {
 	p := newPeer(t)
 	bad := map[string]string{"1": initSQL, "2": "SELECT 1/0", "3": `CREATE TABLE "D"(id int)`}
 	fixed := map[string]string{"1": initSQL, "2": "SELECT 2", "3": `CREATE TABLE "D"(id int)`}
 	t.Run("Prisma begins, llmgw goes on, Prisma is content", func(t *testing.T) {
-		p := &peer{t: t, node: p.node, dir: p.dir}
+		p := p.with(t)
 		url := testenv.Postgres(t)
 		if got := p.run(url, "apply", p.folder(map[string]string{"1": initSQL})); got != "" {
 			t.Fatal(got)
@@ -212,7 +195,7 @@ func TestTheToolsTakeTurns(t *testing.T) {
 		wantHistory(t, url, "1: 1,t,f,N", "2: 1,t,f,N", "3: 1,t,f,N")
 	})
 	t.Run("llmgw fails, Prisma resolves and goes on", func(t *testing.T) {
-		p := &peer{t: t, node: p.node, dir: p.dir}
+		p := p.with(t)
 		url := testenv.Postgres(t)
 		deploy(t, url, files(t, bad), Options{}, "P3018")
 		folder := p.folder(fixed)
@@ -231,7 +214,7 @@ func TestTheToolsTakeTurns(t *testing.T) {
 		}
 	})
 	t.Run("Prisma fails, llmgw is blocked, then goes on", func(t *testing.T) {
-		p := &peer{t: t, node: p.node, dir: p.dir}
+		p := p.with(t)
 		url := testenv.Postgres(t)
 		if got := p.run(url, "apply", p.folder(bad)); got != "error" {
 			t.Fatal(got)
@@ -245,7 +228,7 @@ func TestTheToolsTakeTurns(t *testing.T) {
 	})
 	// MC32 with a real Prisma for a waiter; MC40, MC41.
 	t.Run("both at once, with a concurrent index", func(t *testing.T) {
-		p := &peer{t: t, node: p.node, dir: p.dir}
+		p := p.with(t)
 		url := testenv.Postgres(t)
 		list := map[string]string{"1": initSQL + "INSERT INTO \"A\" SELECT generate_series(1, 1000)", "2": `CREATE INDEX CONCURRENTLY "A_idx" ON "A"(id)`, "3": "SELECT 3"}
 		folder := p.folder(list)
@@ -276,7 +259,7 @@ func TestTheToolsTakeTurns(t *testing.T) {
 		}
 	})
 	t.Run("Prisma waits while llmgw builds an index, and both end well", func(t *testing.T) {
-		p := &peer{t: t, node: p.node, dir: p.dir}
+		p := p.with(t)
 		url := testenv.Postgres(t)
 		list := map[string]string{"1": initSQL, "2": `CREATE INDEX CONCURRENTLY "A_idx" ON "A"(id)`}
 		deploy(t, url, files(t, map[string]string{"1": initSQL}), Options{}, "")
