@@ -4,7 +4,6 @@ package migrate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -22,94 +21,6 @@ import (
 
 	"github.com/llmgw/llmgw/internal/testenv"
 )
-
-// TestTheConnectionIsCutAtEveryMessage breaks the connection at each message
-// that a deploy sends, before and after the server gets it. Whatever is
-// broken: a table is there exactly if its migration counts as applied, nothing
-// is applied twice, and one more deploy reaches the end without an operator.
-func TestTheConnectionIsCutAtEveryMessage(t *testing.T) {
-	set := files(t, map[string]string{
-		"1": `CREATE TABLE one(i int); INSERT INTO one VALUES (1)`,
-		"2": `CREATE TABLE two(i int)`,
-		"3": `CREATE INDEX CONCURRENTLY three ON one(i)`,
-	})
-	var run func(t *testing.T, at int64, delivered, dead bool) (messages int64)
-	busy := 0 // runs that met no cut, only a machine too slow for the short connect_timeout
-	run = func(t *testing.T, at int64, delivered, dead bool) (messages int64) {
-		url := testenv.Postgres(t)
-		proxy := newCutter(t, hostOf(t, url), at, delivered, dead)
-		defer proxy.close()
-		o := Options{CancelGrace: 3 * time.Second}
-		if dead {
-			o.CancelGrace = 300 * time.Millisecond
-		}
-		_, err := provider(t, proxy.through(url), set, o).Deploy(context.Background())
-		if !proxy.cut.Load() {
-			if e, ok := errors.AsType[*Error](err); ok && e.Unreachable() && busy < 5 {
-				busy++
-				return run(t, at, delivered, dead)
-			}
-			if err != nil {
-				t.Fatalf("uncut: %v", err)
-			}
-			return proxy.messages.Load()
-		}
-		if err != nil {
-			if e, ok := errors.AsType[*Error](err); !ok || !e.Unreachable() {
-				t.Errorf("error %v (%T), want one that says the connection is gone", err, err)
-			}
-		}
-		eventually(t, "the old session ends", func() bool {
-			return value(t, url, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llmgw-migrate%' AND datname = current_database()") == "0"
-		})
-		if there(t, url, `"_prisma_migrations"`) {
-			for name, table := range map[string]string{"1": "one", "2": "two"} {
-				applied := value(t, url, `SELECT count(*) FROM "_prisma_migrations" WHERE migration_name = '`+name+`' AND finished_at IS NOT NULL`)
-				if (applied == "1") != there(t, url, table) {
-					t.Errorf("migration %s: %s finished rows, table there: %v", name, applied, there(t, url, table))
-				}
-			}
-		}
-		// A concurrent build is one statement without a transaction: if it was cut,
-		// nobody knows, and its row waits for somebody.
-		final, err := provider(t, url, set, Options{RetryFailed: true}).Deploy(context.Background())
-		if err != nil {
-			rows := history(t, url)
-			if last := rows[len(rows)-1]; last != "3: 0,f,f,N" {
-				t.Fatalf("after the cut at %d: %v\n%v", at, err, rows)
-			}
-			return 0
-		}
-		if len(final.Pending) != 0 || value(t, url, "SELECT count(*) FROM one") != "1" {
-			t.Errorf("pending %v", final.Pending)
-		}
-		if n := value(t, url, `SELECT count(*) FROM "_prisma_migrations" WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL`); n != "3" {
-			t.Errorf("%s applied rows:\n%v", n, history(t, url))
-		}
-		return 0
-	}
-	total := run(t, 0, false, false)
-	if total < 20 {
-		t.Fatalf("a deploy sends only %d messages", total)
-	}
-	for _, variant := range []struct {
-		name            string
-		delivered, dead bool
-	}{{"before the server gets it", false, false}, {"after the server got it", true, false}, {"and nothing answers any more", false, true}} {
-		t.Run(variant.name, func(t *testing.T) {
-			step := int64(6) // every message under `make long`
-			switch {
-			case os.Getenv("LLMGW_LONG") != "":
-				step = 1
-			case testing.Short():
-				step = 20
-			}
-			for at := int64(1); at <= total; at += step {
-				t.Run(fmt.Sprint(at), func(t *testing.T) { run(t, at, variant.delivered, variant.dead) })
-			}
-		})
-	}
-}
 
 func hostOf(t testing.TB, text string) string {
 	t.Helper()

@@ -44,7 +44,11 @@ func live(t *testing.T, url string) *model {
 // and our own set to an empty database and compares the catalogue with what the
 // statements say, object by object.
 func TestTheReaderOfStatementsSeesWhatTheServerMakesOfThem(t *testing.T) {
-	for _, set := range append(releases(t), Own()) {
+	sets := releases(t)
+	for i, set := range append(sets, Own()) {
+		if i != 0 && i < len(sets)-2 && !long() {
+			continue // the oldest, the two newest and our own in the gate
+		}
 		t.Run(filepath.Base(set.From), func(t *testing.T) {
 			url := testenv.Postgres(t)
 			deploy(t, url, set, Options{}, "")

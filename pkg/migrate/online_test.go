@@ -164,9 +164,7 @@ func TestRepairIndexesRebuildsWhatIsInvalidAndLeavesOthersAlone(t *testing.T) {
 }
 
 func TestRepairIndexesBuildsWhatLiteLLMBuildsAtItsStart(t *testing.T) {
-	url := testenv.Postgres(t)
-	set := extras(t)
-	deploy(t, url, set, Options{}, "")
+	url, set := atHead(t), extras(t)
 	r, err := provider(t, url, set, Options{}).RepairIndexes(context.Background(), true)
 	if err != nil {
 		t.Fatal(err)

@@ -17,9 +17,10 @@ type cutter struct {
 	t         testing.TB
 	listener  net.Listener
 	server    string
-	at        int64 // message to cut at, from 1; 0 never
-	delivered bool  // the server still gets the message
-	deadAfter bool  // no further connection after the cut
+	at        int64  // message to cut at, from 1; 0 never
+	delivered bool   // the server still gets the message
+	deadAfter bool   // no further connection after the cut
+	atCut     func() // called at the cut, before the client's side is closed
 
 	messages atomic.Int64 // of the first connection
 	cut      atomic.Bool
@@ -31,11 +32,16 @@ type cutter struct {
 
 func newCutter(t testing.TB, server string, at int64, delivered, deadAfter bool) *cutter {
 	t.Helper()
+	return startCutter(t, &cutter{server: server, at: at, delivered: delivered, deadAfter: deadAfter})
+}
+
+func startCutter(t testing.TB, c *cutter) *cutter {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{t: t, listener: l, server: server, at: at, delivered: delivered, deadAfter: deadAfter}
+	c.t, c.listener = t, l
 	c.wg.Add(1)
 	go c.accept()
 	return c
@@ -135,6 +141,9 @@ func (c *cutter) forward(client, server net.Conn, first bool, muted *atomic.Bool
 				// The server's answer falls into nothing, and then so does the
 				// connection; a terminate message lets the server finish first.
 				_, _ = server.Write([]byte{'X', 0, 0, 0, 4})
+			}
+			if c.atCut != nil {
+				c.atCut()
 			}
 			client.Close()
 			return

@@ -3,7 +3,9 @@
 // with the database in DATABASE_URL; prints one JSON object. Or
 //   node prisma.mjs serve
 // which reads one JSON object a line ({url, command, folder, migration}) and
-// answers with one, each on a connection and an engine of its own.
+// answers with one, each on a connection and an engine of its own. Or
+//   node prisma.mjs held
+// which says "ready" when it is, reads one such line and is then as the first.
 //
 // The driver adapter is mended in two places to behave as the native engine
 // does: three type numbers are passed off as text, and a script goes to the
@@ -84,7 +86,15 @@ if (mode === 'serve') {
     console.log(JSON.stringify(await run(JSON.parse(line))))
   }
 } else {
-  const answer = await run({ url: process.env.DATABASE_URL, command: mode, folder, migration })
+  let question = { url: process.env.DATABASE_URL, command: mode, folder, migration }
+  if (mode === 'held') {
+    console.log('ready')
+    for await (const line of readline.createInterface({ input: process.stdin })) {
+      question = JSON.parse(line)
+      break
+    }
+  }
+  const answer = await run(question)
   console.log(JSON.stringify(answer))
   process.exit(answer.error ? 1 : 0)
 }
