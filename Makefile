@@ -49,12 +49,16 @@ long: deps ## soaks, kill sweeps, exhaustive cuts: what is too slow for the gate
 .PHONY: prisma
 prisma: deps ## migrate beside real Prisma: installs its engine from npm into the tests' cache, then the peer tests
 	$(GO) run ./internal/testenv/fetch prisma extras squawk
-	$(GO) test -count 1 -run 'BothTools|TheToolsTakeTurns|PrismaSees|ChainByTurns|Squawk' -v ./pkg/migrate
+	$(GO) test -count 1 -run 'BothTools|TheToolsTakeTurns|Prisma|ChainByTurns|Squawk' -v ./pkg/migrate
+
+.PHONY: sweep
+sweep: deps ## migrate broken at every message by cut and by kill -9, and 200 rounds beside Prisma with random kills; prints the figures
+	LLMGW_LONG=1 $(GO) test -count 1 -timeout 90m -run 'TestADeployIsBroken|WithRandomKills' -v ./pkg/migrate | grep -E 'figures|^(---|ok|FAIL)|wrong state'
 
 .PHONY: chain
 chain: deps ## LiteLLM's real migrations: downloads pinned releases with pip into the tests' cache, then the chain tests
 	$(GO) run ./internal/testenv/fetch extras
-	LLMGW_LONG=1 $(GO) test -count 1 -timeout 30m -run 'Chain|TheReaderOf|TheSchemaTells|ABaselineAndADeploy|ADatabaseOfOurs|TheOwnSetHas|Unasked' -v ./pkg/migrate
+	LLMGW_LONG=1 $(GO) test -count 1 -timeout 30m -run 'Chain|TheReaderOf|TheSchemaTells|ABaselineAndADeploy|ADatabaseOfOurs|TheOwnSetHas|Unasked|Partitioned' -v ./pkg/migrate
 
 .PHONY: release-set
 release-set: ## what a release build embeds: LiteLLM's migrations, hash-checked; then build and test with them

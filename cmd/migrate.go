@@ -501,7 +501,11 @@ func showEvent(a *app, e migrate.Event) {
 		if e.Mode != migrate.Atomic {
 			mode = ", " + string(e.Mode)
 		}
-		a.infof("applying %s (%d statements%s)", e.Migration, e.Statements, mode)
+		what := e.Doing
+		if what == "" {
+			what = fmt.Sprintf("%d statements", e.Statements)
+		}
+		a.infof("applying %s (%s%s)", e.Migration, what, mode)
 	case migrate.EventMigrationRetry:
 		a.infof("%s: %s (SQLSTATE %s), attempt %d; trying again", e.Migration, redact.Text(e.Message), e.SQLState, e.Attempt)
 	case migrate.EventBlockedBy, migrate.EventProgress:

@@ -35,6 +35,7 @@ type progress struct {
 type state struct {
 	migration  string
 	began      time.Time
+	doing      string // the statement, of a file that has one
 	statements int
 	done       int
 	note       string // progress of an index build
@@ -113,7 +114,7 @@ func (p *progress) event(e migrate.Event) {
 	defer p.mu.Unlock()
 	switch e.Event {
 	case migrate.EventMigrationStarted:
-		p.line = state{migration: e.Migration, began: time.Now(), statements: e.Statements, n: p.line.n + 1}
+		p.line = state{migration: e.Migration, began: time.Now(), doing: e.Doing, statements: e.Statements, n: p.line.n + 1}
 		p.draw()
 	case migrate.EventStatementDone:
 		p.line.done, p.line.note, p.line.blocked = e.Statement, "", ""
@@ -153,8 +154,13 @@ func (s state) text(now time.Time) string {
 	elapsed := now.Sub(s.began).Round(100 * time.Millisecond)
 	turn := int(now.Sub(s.began)/(200*time.Millisecond)) % len(spinner)
 	out := fmt.Sprintf("%c %s  %s", spinner[max(turn, 0)], s.migration, elapsed)
-	if s.statements > 1 {
+	switch {
+	case s.doing != "":
+		out += "  " + s.doing
+	case s.done > 0: // the server has told how far it is
 		out += fmt.Sprintf("  statement %d/%d", min(s.done+1, s.statements), s.statements)
+	case s.statements > 1:
+		out += fmt.Sprintf("  %d statements", s.statements)
 	}
 	switch {
 	case s.blocked != "":

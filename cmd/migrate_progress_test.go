@@ -13,6 +13,9 @@ func TestTheLivingLineSaysWhatRunsAndWhoIsInItsWay(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{a: &app{err: &out}, kind: "tui", w: &out, width: 100}
 	p.event(migrate.Event{Event: migrate.EventMigrationStarted, Migration: "1_a", Statements: 3})
+	if got := p.line.text(time.Now()); !strings.HasSuffix(got, "  3 statements") {
+		t.Error(got) // the server has not said which one it is at
+	}
 	p.event(migrate.Event{Event: migrate.EventStatementDone, Migration: "1_a", Statement: 1})
 	p.event(migrate.Event{Event: migrate.EventBlockedBy, Migration: "1_a", Message: "blocked by pid 7 (psql), idle in transaction for 3s"})
 	if got := p.line.text(p.line.began.Add(1500 * time.Millisecond)); !strings.HasSuffix(got, "1_a  1.5s  statement 2/3  blocked by pid 7 (psql), idle in transaction for 3s") {
@@ -25,6 +28,10 @@ func TestTheLivingLineSaysWhatRunsAndWhoIsInItsWay(t *testing.T) {
 	p.event(migrate.Event{Event: migrate.EventMigrationFinished, Migration: "1_a", DurationMS: 1500})
 	if !strings.HasSuffix(out.String(), "\r\x1b[2K✓ 1_a  1.5s\n") {
 		t.Errorf("%q", out.String())
+	}
+	p.event(migrate.Event{Event: migrate.EventMigrationStarted, Migration: "2_b", Statements: 1, Doing: "CREATE INDEX x ON A"})
+	if got := p.line.text(p.line.began.Add(time.Second)); !strings.HasSuffix(got, "2_b  1s  CREATE INDEX x ON A") {
+		t.Error(got)
 	}
 	for _, line := range strings.Split(out.String(), "\r\x1b[2K") {
 		if n := len([]rune(line)); n > 100 {

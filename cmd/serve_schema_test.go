@@ -203,3 +203,34 @@ func TestServeEndsWhenAMigrationThatWasAskedForFails(t *testing.T) {
 	gone.until("/health/liveliness", 200)
 	gone.stop()
 }
+
+// With --require-schema the tables are not enough: the last migration must be
+// there, too.
+func TestServeWithRequireSchemaWaitsForTheHead(t *testing.T) {
+	url := testenv.Postgres(t)
+	if code, _, errs := runMigrate(t, "deploy", "--set", "llmgw", "--database-url", url); code != 0 {
+		t.Fatal(errs)
+	}
+	// All tables are there, and one migration is said not to be.
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), `UPDATE "_prisma_migrations" SET rolled_back_at = now(), finished_at = NULL WHERE migration_name = 'llmgw_0006_daily_spend'`); err != nil {
+		t.Fatal(err)
+	}
+	plain := startServe(t, url, nil)
+	plain.until("/health/readiness", 200)
+	plain.stop()
+	s := startServe(t, url, nil, "--require-schema")
+	if body := s.until("/health/readiness", 503); !strings.Contains(body, "1 migration pending") {
+		t.Error(body)
+	}
+	s.until("/health/liveliness", 200)
+	if code, _, errs := runMigrate(t, "deploy", "--set", "llmgw", "--database-url", url); code != 0 {
+		t.Fatal(errs)
+	}
+	s.until("/health/readiness", 200)
+	s.stop()
+}

@@ -38,7 +38,7 @@ func (s *session) apply(ctx context.Context, m Migration, sc script) (a Applied,
 	if err != nil {
 		return a, false, s.failure(ctx, "looking for invalid indexes", err)
 	}
-	p.emit(Event{Event: EventMigrationStarted, Migration: m.Name, Mode: sc.mode, Statements: len(sc.statements)})
+	p.emit(Event{Event: EventMigrationStarted, Migration: m.Name, Mode: sc.mode, Statements: len(sc.statements), Doing: sc.doing()})
 
 	id := newID(sc.mode)
 	if err := s.insertStarted(ctx, id, m); err != nil {

@@ -97,6 +97,14 @@ func (s *session) guards(ctx context.Context, mode Mode) error {
 	}
 	sql := fmt.Sprintf("SET search_path = %s; SET lock_timeout = %d; SET statement_timeout = %d; SET idle_in_transaction_session_timeout = '5min'",
 		pgx.Identifier{s.p.target.Schema}.Sanitize(), lock.Milliseconds(), s.p.o.StatementTimeout.Milliseconds())
+	// Limits that an administrator set for the role or the database would cut a
+	// long migration as surely as a statement_timeout.
+	if s.versionNum >= 140000 {
+		sql += "; SET idle_session_timeout = 0"
+	}
+	if s.versionNum >= 170000 {
+		sql += "; SET transaction_timeout = 0"
+	}
 	if s.versionNum >= 140000 && !s.noClientCheck {
 		// A killed llmgw must not leave its statement running. Some systems cannot
 		// watch a connection and refuse the setting.

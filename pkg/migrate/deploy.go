@@ -170,7 +170,8 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		r.Pending = names(o.pending)
 	}
 	if p.o.Strict && len(o.edited)+len(o.missing) > 0 {
-		return false, &Error{Code: "LM0008", kind: kindRefused, Message: strictMessage(o)}
+		return false, &Error{Code: "LM0008", kind: kindRefused, Message: strictMessage(o),
+			Hint: "Nothing was changed. Put the files back as they were applied, or deploy without --strict."}
 	}
 	todo := p.upTo(o.pending)
 	if len(todo) > 0 && todo[0].absent {

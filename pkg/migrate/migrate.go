@@ -140,11 +140,14 @@ type Event struct {
 	Statement  int       `json:"statement,omitempty"`  // from 1
 	Statements int       `json:"statements,omitempty"` // of how many
 	Tag        string    `json:"tag,omitempty"`        // what the server answered: CREATE TABLE
+	Doing      string    `json:"doing,omitempty"`      // migration_started: the statement of a file that has one, without its literals
 	DurationMS int64     `json:"duration_ms,omitempty"`
 	Holder     *Holder   `json:"holder,omitempty"`     // lock_wait: who has it
 	Blockers   []Holder  `json:"blocked_by,omitempty"` // blocked_by: whose locks the statement waits for
 	Phase      string    `json:"phase,omitempty"`      // progress: of an index build
 	Percent    float64   `json:"percent,omitempty"`
+	Done       int64     `json:"done,omitempty"` // of Total blocks or rows, as Message says
+	Total      int64     `json:"total,omitempty"`
 	Attempt    int       `json:"attempt,omitempty"`
 	Code       string    `json:"code,omitempty"`
 	SQLState   string    `json:"sqlstate,omitempty"`

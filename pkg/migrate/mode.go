@@ -190,6 +190,27 @@ func (st statement) describe() string {
 	return strings.Join(words, " ")
 }
 
+// doing says what a file is about while it runs: its statement, if it has one.
+// The server keeps back the answers to a file's statements, so of several it is
+// not known which one runs.
+func (s script) doing() string {
+	if len(s.statements) != 1 {
+		return ""
+	}
+	st := s.statements[0]
+	out := st.describe()
+	if x, ok := st.index(); ok {
+		if x.name != "" {
+			out += " " + x.name
+		}
+		return out + " ON " + x.table
+	}
+	for _, table := range st.altered() {
+		return out + " " + table[1]
+	}
+	return out
+}
+
 // createdIndex is what a CREATE INDEX statement says about its index.
 type createdIndex struct {
 	name         string // "" when the server chooses it

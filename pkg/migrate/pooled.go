@@ -153,7 +153,7 @@ func (s *session) pooledRound(ctx context.Context, r *DeployResult, round int) (
 	}
 	m, sc, id := todo[0], scripts[0], newID(Atomic)
 	from := time.Now()
-	p.emit(Event{Event: EventMigrationStarted, Migration: m.Name, Mode: Atomic, Statements: len(sc.statements)})
+	p.emit(Event{Event: EventMigrationStarted, Migration: m.Name, Mode: Atomic, Statements: len(sc.statements), Doing: sc.doing()})
 	err = s.interruptible(ctx, func(ctx context.Context) error {
 		if err := s.insertStarted(ctx, id, m); err != nil {
 			return err

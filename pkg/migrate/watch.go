@@ -85,19 +85,25 @@ func (w *watcher) look(ctx context.Context) error {
 	if w.session.versionNum < 120000 {
 		return nil
 	}
-	var phase string
-	var percent float64
-	err = w.conn.QueryRow(ctx, `SELECT phase, CASE WHEN blocks_total > 0 THEN 100.0 * blocks_done / blocks_total WHEN tuples_total > 0 THEN 100.0 * tuples_done / tuples_total ELSE 0 END::float8
-		FROM pg_stat_progress_create_index WHERE pid = $1`, w.session.pid).Scan(&phase, &percent)
+	var phase, unit string
+	var done, total int64
+	err = w.conn.QueryRow(ctx, `SELECT phase, CASE WHEN blocks_total > 0 THEN 'blocks' ELSE 'rows' END,
+		coalesce(CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END, 0), coalesce(CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END, 0)
+		FROM pg_stat_progress_create_index WHERE pid = $1`, w.session.pid).Scan(&phase, &unit, &done, &total)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if said := fmt.Sprintf("%s, %.0f%%", phase, percent); said != w.progress {
+	said, percent := phase, 0.0
+	if total > 0 {
+		percent = 100 * float64(done) / float64(total)
+		said = fmt.Sprintf("%s, %.0f%% (%d of %d %s)", phase, percent, done, total, unit)
+	}
+	if said != w.progress {
 		w.progress = said
-		w.session.p.emit(Event{Event: EventProgress, Migration: w.migration, Phase: phase, Percent: percent, Message: said})
+		w.session.p.emit(Event{Event: EventProgress, Migration: w.migration, Phase: phase, Percent: percent, Done: done, Total: total, Message: said})
 	}
 	return nil
 }
