@@ -94,26 +94,21 @@ func sessionsEnd(t *testing.T, url string) {
 
 // checkBroken looks at what a broken deploy left, and goes on from there. What
 // must hold: nobody has the lock; a migration counts as applied exactly if what
-// it makes is there, or its row is open and says that nobody knows; nothing is
-// applied twice. Then one more deploy ends it, without an operator unless the
-// break was in a file that is no single transaction; the operator looks whether
-// the thing is there and resolves accordingly.
+// it makes is there, or its row is open and says that nobody knows, which a row
+// of ours may only say of a file that is no single transaction; nothing is
+// applied twice. Then one more deploy ends it, without an operator unless such a
+// row is open; the operator looks whether the thing is there and resolves
+// accordingly.
 func checkBroken(t *testing.T, url string, set *Set, isMade func(*testing.T, string, string) bool) (operator bool) {
 	t.Helper()
 	sessionsEnd(t, url)
 	if !lockFree(t, url) {
 		t.Error("wrong state: the lock is still held")
 	}
-	if there(t, url, `"_prisma_migrations"`) {
-		for _, m := range set.Migrations {
-			count := func(where string) string {
-				return value(t, url, `SELECT count(*) FROM "_prisma_migrations" WHERE migration_name = '`+m.Name+`' AND `+where)
-			}
-			applied, open, have := count("finished_at IS NOT NULL AND rolled_back_at IS NULL"), count("finished_at IS NULL AND rolled_back_at IS NULL"), isMade(t, url, m.Name)
-			atomic := prepare(m).mode == Atomic
-			if applied > "1" || (applied == "1") != have && (open == "0" || atomic) {
-				t.Errorf("wrong state: migration %s: %s applied rows, %s open ones, what it makes is there: %v\n%v", m.Name, applied, open, have, history(t, url))
-			}
+	for _, m := range set.Migrations {
+		applied, open, known := rowsOf(t, url, m.Name)
+		if have := isMade(t, url, m.Name); applied > 1 || (applied == 1) != have && (open == 0 || known) {
+			t.Errorf("wrong state: migration %s: %d applied rows, %d open ones, what it makes is there: %v\n%v", m.Name, applied, open, have, history(t, url))
 		}
 	}
 	o := Options{RetryFailed: true, RepairInvalid: true}
@@ -121,11 +116,12 @@ func checkBroken(t *testing.T, url string, set *Set, isMade func(*testing.T, str
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "P3009" {
 		operator = true
 		for _, m := range set.Migrations {
-			if value(t, url, `SELECT count(*) FROM "_prisma_migrations" WHERE migration_name = '`+m.Name+`' AND finished_at IS NULL AND rolled_back_at IS NULL`) == "0" {
+			_, open, known := rowsOf(t, url, m.Name)
+			switch {
+			case open == 0:
 				continue
-			}
-			if prepare(m).mode == Atomic {
-				t.Errorf("wrong state: an operator is asked about %s, which is one transaction", m.Name)
+			case known:
+				t.Errorf("wrong state: an operator is asked about %s, which is one transaction of ours", m.Name)
 			}
 			if isMade(t, url, m.Name) {
 				resolve(t, url, set, applied(m.Name), "")
@@ -139,11 +135,44 @@ func checkBroken(t *testing.T, url string, set *Set, isMade func(*testing.T, str
 		t.Errorf("wrong state: a deploy afterwards: %v\n%v", err, history(t, url))
 	}
 	for _, m := range set.Migrations {
-		if n := value(t, url, `SELECT count(*) FROM "_prisma_migrations" WHERE migration_name = '`+m.Name+`' AND finished_at IS NOT NULL AND rolled_back_at IS NULL`); n != "1" || !isMade(t, url, m.Name) {
-			t.Errorf("wrong state: in the end %s has %s applied rows and is made: %v\n%v", m.Name, n, isMade(t, url, m.Name), history(t, url))
+		if applied, _, _ := rowsOf(t, url, m.Name); applied != 1 || !isMade(t, url, m.Name) {
+			t.Errorf("wrong state: in the end %s has %d applied rows and is made: %v\n%v", m.Name, applied, isMade(t, url, m.Name), history(t, url))
 		}
 	}
 	return operator
+}
+
+// rowsOf counts the rows of a migration in the history. known says that the open
+// ones are all of ours and of one transaction each: then the server has kept
+// nothing. Prisma writes its row beside the script's transaction, so its open row
+// says nothing.
+func rowsOf(t *testing.T, url, name string) (applied, open int, known bool) {
+	t.Helper()
+	if !there(t, url, `"_prisma_migrations"`) {
+		return 0, 0, true
+	}
+	s, err := provider(t, url, files(t, nil), Options{}).connect(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	rows, err := s.rows(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known = true
+	for _, r := range rows {
+		switch {
+		case r.Name != name:
+		case r.Applied():
+			applied++
+		case r.Failed():
+			open++
+			mode, ours := r.ours()
+			known = known && ours && mode == Atomic
+		}
+	}
+	return applied, open, known
 }
 
 // breakage is how a deploy is broken at a message of its connection.
