@@ -33,6 +33,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.healthChecks()
 	l.telemetry()
 	l.sinks()
+	l.otel()
 	l.alerts()
 	l.models()
 	l.unserved()

@@ -13,6 +13,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry/metrics"
+	"github.com/llmgw/llmgw/pkg/proxy/telemetry/otel"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry/sink"
 )
 
@@ -27,6 +28,8 @@ type Telemetry struct {
 	MetricsPort int
 	// Sinks are where calls are written as JSON.
 	Sinks []sink.Options
+	// OTel is where traces and metrics go; nil sends none.
+	OTel *otel.Options
 	// Alerts are sent to Slack; nil sends none.
 	Alerts *alert.Options
 	// ProfilePort serves profiles on the loopback; 0 does not.
@@ -39,6 +42,7 @@ type observers struct {
 	metrics *metrics.Metrics
 	alerts  *alert.Alerts
 	sinks   []*sink.Sink
+	otel    *otel.Exporter
 	sides   []*telemetry.Side
 	port    *net.TCPAddr
 	profile *net.TCPAddr
@@ -111,6 +115,15 @@ func (o *observers) outputs(c *Config) error {
 		}
 		o.sinks = append(o.sinks, opened)
 	}
+	if o.c.OTel != nil {
+		t := *o.c.OTel
+		t.Log, t.Secrets = c.Log, c.Secrets()
+		t.Failed = func(n int) { o.callbackFailed("otel", n) }
+		var err error
+		if o.otel, err = otel.New(t); err != nil {
+			return err
+		}
+	}
 	if o.c.Alerts != nil {
 		a := *o.c.Alerts
 		a.Log, a.Secrets = c.Log, c.Secrets()
@@ -141,8 +154,11 @@ func (o *observers) cooled(d call.Cooldown) {
 
 // handlers tells the API what to note and to show.
 func (o *observers) handlers(a *api.Options, host string) {
-	a.Observe = o.metrics != nil || len(o.sinks) > 0
-	a.KeepContent = slices.ContainsFunc(o.sinks, (*sink.Sink).Messages)
+	a.Observe = o.metrics != nil || len(o.sinks) > 0 || o.otel != nil
+	a.KeepContent = slices.ContainsFunc(o.sinks, (*sink.Sink).Messages) || o.otel != nil && o.otel.Messages()
+	if o.otel != nil {
+		a.Trace = o.otel.Begin
+	}
 	if o.alerts != nil {
 		a.Watch = o.alerts
 	}
@@ -162,15 +178,22 @@ func (o *observers) handlers(a *api.Options, host string) {
 // test sends something to a service that is configured, so that an operator sees
 // it arrive.
 func (o *observers) test(ctx context.Context, name string) (answer any, known bool, err error) {
+	now := time.Now()
+	mock := call.Call{
+		ID: "health-services", Route: "/v1/chat/completions", Model: "openai/litellm-mock-response-model", EndUser: "litellm:/health/services",
+		Start: now, End: now, Status: http.StatusOK,
+	}
 	for _, s := range o.sinks {
 		if s.Name() == name {
-			now := time.Now()
-			s.Record([]call.Call{{
-				ID: "health-services", Route: "/v1/chat/completions", Model: "openai/litellm-mock-response-model", EndUser: "litellm:/health/services",
-				Start: now, End: now, Status: http.StatusOK,
-			}})
+			s.Record([]call.Call{mock})
 			return mockMade(name), true, nil
 		}
+	}
+	if name == "otel" && o.otel != nil {
+		mock.Trace = o.otel.Begin(http.Header{})
+		mock.Trace.Sampled = true
+		o.otel.Record([]call.Call{mock})
+		return mockMade(name), true, nil
 	}
 	if name != "slack" && name != "slack_budget_alerts" || o.alerts == nil {
 		return nil, false, nil
@@ -223,6 +246,9 @@ func (o *observers) settle(batch []call.Call) {
 	for _, s := range o.sinks {
 		s.Record(batch)
 	}
+	if o.otel != nil {
+		o.otel.Record(batch)
+	}
 }
 
 func (o *observers) close() {
@@ -242,6 +268,10 @@ func (o *observers) closeOutputs() {
 		s.Close()
 	}
 	o.sinks = nil
+	if o.otel != nil {
+		o.otel.Close()
+		o.otel = nil
+	}
 }
 
 // MetricsAddr and ProfileAddr are the addresses of the listeners beside the

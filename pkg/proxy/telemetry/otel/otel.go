@@ -1,0 +1,313 @@
+// Package otel sends traces and metrics of calls to an OpenTelemetry collector,
+// with the semantic conventions for generative AI. It speaks OTLP in protobuf,
+// over HTTP and over gRPC, and prints spans where no collector is named. Spans
+// are made from finished calls behind the requests and wait in a queue of bounded
+// size; what finds no room, or no taker, is dropped and counted.
+//
+// It is not built on OpenTelemetry's SDK: with its two exporters that adds 6.3 MB
+// to a binary (gRPC and its gateway among them, for HTTP too), and it wants spans
+// to begin and end on the path of a request, where a finished call has all there
+// is to say.
+package otel
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+)
+
+// Protocol is how a collector is spoken to.
+type Protocol string
+
+// Protocols.
+const (
+	HTTP    Protocol = "http/protobuf"
+	GRPC    Protocol = "grpc"
+	Console Protocol = "console"
+)
+
+// Options configure an Exporter. FromEnv reads them.
+type Options struct {
+	Protocol Protocol
+	// Traces and Metrics are the addresses of the signals; a zero one is not sent.
+	Traces, Metrics redact.Secret
+	// TraceHeaders and MetricHeaders go with every request.
+	TraceHeaders, MetricHeaders map[string]redact.Secret
+	// Gzip compresses, CAFile names the authorities that are trusted.
+	Gzip   bool
+	CAFile string
+	// Resource describes this process, in this order.
+	Resource [][2]string
+	Sampler  Sampler
+	// IgnoreParent begins a new trace although the client has one.
+	IgnoreParent bool
+	// Messages has prompts and answers in the spans; HideCallers and HideErrors
+	// leave out whose key it was, and the text of failures.
+	Messages, HideCallers, HideErrors bool
+	// Delay is how long spans are collected, Batch how many are sent at once,
+	// Capacity how many may wait; 0 means 5 s, 512 and 2048.
+	Delay           time.Duration
+	Batch, Capacity int
+	// MetricInterval is how often metrics are sent; 0 means 60 s.
+	MetricInterval time.Duration
+	// Timeout bounds one try; 0 means 10 s.
+	Timeout time.Duration
+	// To is where Console prints.
+	To      io.Writer
+	Secrets []redact.Secret
+	Log     *slog.Logger
+	// Failed is told of spans that are lost.
+	Failed func(n int)
+}
+
+const (
+	// maxWaiting bounds the bytes of spans, whatever their number.
+	maxWaiting = 32 << 20
+	farewell   = 5 * time.Second
+	retries    = 3
+)
+
+// Exporter takes finished calls. Close it.
+type Exporter struct {
+	o        Options
+	client   *http.Client
+	resource []byte // encoded
+	dropped  atomic.Int64
+
+	mu      sync.Mutex
+	waiting [][]byte
+	size    int
+	meter   *meter
+
+	wake     chan struct{}
+	stopping context.Context
+	stop     context.CancelFunc
+	done     chan struct{}
+	silent   bool // the last try failed and was told of
+}
+
+// New starts an exporter.
+func New(o Options) (*Exporter, error) {
+	if o.Delay <= 0 {
+		o.Delay = 5 * time.Second
+	}
+	if o.Batch <= 0 {
+		o.Batch = 512
+	}
+	if o.Capacity <= 0 {
+		o.Capacity = 2048
+	}
+	if o.MetricInterval <= 0 {
+		o.MetricInterval = time.Minute
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Exporter{o: o, meter: newMeter(time.Now()), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	var err error
+	if e.client, err = newClient(&o); err != nil {
+		return nil, err
+	}
+	var m message
+	for _, a := range o.Resource {
+		m.attributes(1, []attr{{a[0], a[1]}})
+	}
+	e.resource = m
+	e.stopping, e.stop = context.WithCancel(context.Background())
+	go e.run()
+	return e, nil
+}
+
+// Messages reports whether spans hold prompts and answers.
+func (e *Exporter) Messages() bool { return e.o.Messages }
+
+// Dropped is how many spans were lost.
+func (e *Exporter) Dropped() int64 { return e.dropped.Load() }
+
+// Record takes a batch of finished calls. It never waits for the collector.
+func (e *Exporter) Record(batch []call.Call) {
+	lost := 0
+	for i := range batch {
+		c := &batch[i]
+		if !e.o.Metrics.IsZero() {
+			e.mu.Lock()
+			e.meter.record(c)
+			e.mu.Unlock()
+		}
+		if c.Trace == nil || !c.Trace.Sampled || e.o.Protocol != Console && e.o.Traces.IsZero() {
+			continue
+		}
+		spans := e.spans(c)
+		for j := range spans {
+			var b []byte
+			if e.o.Protocol == Console {
+				b = spans[j].line()
+			} else {
+				b = spans[j].encode()
+			}
+			if !e.add(b) {
+				lost++
+			}
+		}
+	}
+	e.lose(lost)
+}
+
+func (e *Exporter) add(b []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.waiting) >= e.o.Capacity || e.size+len(b) > maxWaiting {
+		return false
+	}
+	e.size += len(b)
+	e.waiting = append(e.waiting, b)
+	if len(e.waiting)%e.o.Batch == 0 {
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+func (e *Exporter) lose(n int) {
+	if n == 0 {
+		return
+	}
+	e.dropped.Add(int64(n))
+	if e.o.Failed != nil {
+		e.o.Failed(n)
+	}
+}
+
+// Close sends what waits, for at most a few seconds, and stops.
+func (e *Exporter) Close() {
+	e.stop()
+	select {
+	case <-e.done:
+	case <-time.After(farewell + time.Second): // a pipe that nobody reads takes no deadline
+	}
+	e.client.CloseIdleConnections()
+}
+
+func (e *Exporter) run() {
+	defer close(e.done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer context.AfterFunc(e.stopping, func() { time.AfterFunc(farewell, cancel) })()
+	traces := time.NewTicker(e.o.Delay)
+	defer traces.Stop()
+	metrics := time.NewTicker(e.o.MetricInterval)
+	defer metrics.Stop()
+	for {
+		select {
+		case <-traces.C:
+		case <-e.wake:
+		case <-metrics.C:
+			e.flushMetrics(ctx)
+		case <-e.stopping.Done():
+			e.flush(ctx)
+			e.flushMetrics(ctx)
+			return
+		}
+		e.flush(ctx)
+	}
+}
+
+// flush sends the spans that wait, in batches.
+func (e *Exporter) flush(ctx context.Context) {
+	for {
+		e.mu.Lock()
+		n := min(len(e.waiting), e.o.Batch)
+		batch := e.waiting[:n:n]
+		e.waiting = e.waiting[n:]
+		if len(e.waiting) == 0 {
+			e.waiting = nil
+		}
+		for _, b := range batch {
+			e.size -= len(b)
+		}
+		e.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		err := e.sendSpans(ctx, batch)
+		if err != nil {
+			e.lose(n)
+		}
+		e.tell(err)
+	}
+}
+
+func (e *Exporter) sendSpans(ctx context.Context, batch [][]byte) error {
+	if e.o.Protocol == Console {
+		for _, line := range batch {
+			if _, err := e.o.To.Write(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return e.send(ctx, traceSignal, e.o.Traces, e.o.TraceHeaders, e.envelope(func(m *message) {
+		for _, b := range batch {
+			m.bytes(2, b)
+		}
+	}))
+}
+
+// envelope wraps what a scope holds into a request: of ResourceSpans or of
+// ResourceMetrics, which have the same shape.
+func (e *Exporter) envelope(fill func(*message)) []byte {
+	var m message
+	m.nested(1, func(m *message) {
+		m.bytes(1, e.resource)
+		m.nested(2, func(m *message) {
+			m.nested(1, func(m *message) { m.text(1, "llmgw") })
+			fill(m)
+		})
+	})
+	return m
+}
+
+func (e *Exporter) flushMetrics(ctx context.Context) {
+	if e.o.Metrics.IsZero() {
+		return
+	}
+	e.mu.Lock()
+	body := e.envelope(func(m *message) { e.meter.encode(m, time.Now()) })
+	e.mu.Unlock()
+	e.tell(e.send(ctx, metricSignal, e.o.Metrics, e.o.MetricHeaders, body))
+}
+
+// tell says once that the collector has stopped to take data, and once that it
+// takes them again.
+func (e *Exporter) tell(err error) {
+	switch {
+	case err != nil && !e.silent:
+		e.silent = true
+		e.o.Log.Warn("OpenTelemetry data are lost: " + redact.Text(err.Error(), e.secrets()...))
+	case err == nil && e.silent:
+		e.silent = false
+		e.o.Log.Info("the OpenTelemetry collector takes data again", "lost_spans", e.Dropped())
+	}
+}
+
+func (e *Exporter) secrets() []redact.Secret {
+	list := append([]redact.Secret{}, e.o.Secrets...)
+	for _, headers := range []map[string]redact.Secret{e.o.TraceHeaders, e.o.MetricHeaders} {
+		for _, h := range headers {
+			list = append(list, h)
+		}
+	}
+	return list
+}
