@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -156,7 +157,7 @@ func (c *chat) prepare() *call.Error {
 	if err := c.settings(); err != nil {
 		return err
 	}
-	c.call.Model = c.model()
+	c.call.Model = clipName(c.model())
 	c.call.Stream = c.request.Streams() && x.route.kind.op.Streams()
 	c.wantsUsage = c.request.WantsUsage()
 	c.plan.Model, c.plan.Stream = c.call.Model, c.call.Stream
@@ -165,7 +166,7 @@ func (c *chat) prepare() *call.Error {
 	}
 	routing(c.a.o.Routing, &c.plan, &c.request, x.r.Header)
 	if user, ok := c.request.Text(splice.User); ok {
-		c.call.EndUser = string(user)
+		c.call.EndUser = clipName(string(user))
 	}
 	if !c.a.o.Router.Has(c.plan.Model) {
 		if c.a.o.Router.Empty() {
@@ -217,6 +218,17 @@ func (c *chat) model() string {
 		return to
 	}
 	return name
+}
+
+// maxName bounds what a client calls a model or its user: names go into errors,
+// logs and metrics.
+const maxName = 1 << 10
+
+func clipName(s string) string {
+	if len(s) <= maxName {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxName], "") + "..."
 }
 
 func invalidModel(route, model string) *call.Error {

@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -29,10 +31,18 @@ type providerFields struct {
 	Inner json.RawMessage `json:"innererror,omitempty"`
 }
 
+// maxMessage bounds what an error repeats of a client's words or an upstream's:
+// the search for secrets in it takes time in proportion.
+const maxMessage = 32 << 10
+
 // errorBody renders err as the envelope's JSON.
 func errorBody(err *call.Error, status int) []byte {
+	message := err.Message
+	if len(message) > maxMessage {
+		message = fmt.Sprintf("%s... (%d bytes more)", strings.ToValidUTF8(message[:maxMessage], ""), len(message)-maxMessage)
+	}
 	e := envelope{Error: envelopeError{
-		Message: redact.Text(err.Message),
+		Message: redact.Text(message),
 		Type:    nullable(err.Type),
 		Param:   nullable(err.Param),
 		Code:    strconv.Itoa(status),
