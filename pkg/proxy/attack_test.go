@@ -388,3 +388,115 @@ func TestManyIdleConnectionsCostLittle(t *testing.T) {
 		}
 	}
 }
+
+// dripped sends text byte by byte until the other side has had enough, and
+// returns what it said.
+func dripped(t *testing.T, address, first, slowly string, gap time.Duration) (answer string, sent int) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	io.WriteString(c, first)
+	said := make(chan string, 1)
+	go func() { b, _ := io.ReadAll(c); said <- string(b) }()
+	for ; sent < len(slowly); sent++ {
+		if _, err := io.WriteString(c, slowly[sent:sent+1]); err != nil {
+			break
+		}
+		select {
+		case answer := <-said:
+			return answer, sent
+		case <-time.After(gap):
+		}
+	}
+	select {
+	case answer := <-said:
+		return answer, sent
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the connection does not end after %d bytes", sent)
+		return "", sent
+	}
+}
+
+// TestSlowClientsLoseTheirConnection: slow heads, slow bodies, and clients that
+// ask and do not listen.
+func TestSlowClientsLoseTheirConnection(t *testing.T) {
+	base, _, asked := echoing(t)
+	c := Config{Deployments: []*call.Deployment{deployment(t, "d1", base)}}
+	c.Listener.HeaderTimeout, c.Listener.WriteTimeout, c.API.BodyPatience = 200*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond
+	p, url := gateway(t, c)
+	address := p.Addr().String()
+	forever := strings.Repeat("x", 2000)
+
+	if answer, sent := dripped(t, address, chatLine+"\r\nHost: x\r\nX: ", forever, 10*time.Millisecond); answer != "" || sent == len(forever) {
+		t.Errorf("a slow head is answered with %q after %d bytes", answer, sent)
+	}
+	if answer, sent := dripped(t, address, raw(chatLine, "Content-Length: 5000\r\n", ""), forever, 10*time.Millisecond); !strings.HasPrefix(answer, "HTTP/1.1 408 ") || sent == len(forever) {
+		t.Errorf("a slow body is answered with %q after %d bytes", answer, sent)
+	}
+	if answer, sent := dripped(t, address, raw(chatLine, "Transfer-Encoding: chunked\r\n", ""), strings.Repeat("1\r\nx\r\n", 400), 10*time.Millisecond); !strings.HasPrefix(answer, "HTTP/1.1 408 ") || sent == 2400 {
+		t.Errorf("slow chunks are answered with %q after %d bytes", answer, sent)
+	}
+	if asked.Load() != 0 {
+		t.Errorf("the upstream was asked %d times", asked.Load())
+	}
+
+	deaf, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	_ = deaf.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = deaf.SetDeadline(time.Now().Add(30 * time.Second))
+	for err == nil { // until the server no longer reads, since nobody takes its answers
+		_, err = io.WriteString(deaf, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 100))
+	}
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		t.Error("a client that does not listen keeps its connection")
+	}
+	if resp, answer := post(t, url+"/v1/chat/completions", smallChat); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, answer)
+	}
+}
+
+// TestALargeAnswerReachesASlowReader: slow is not deaf.
+func TestALargeAnswerReachesASlowReader(t *testing.T) {
+	content := strings.Repeat("x", 3<<20)
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, strings.Replace(okAnswer, "Hello", content, 1))
+	})
+	c := Config{Deployments: []*call.Deployment{deployment(t, "d1", base)}}
+	c.Listener.WriteTimeout = 2 * time.Second
+	p, _ := gateway(t, c)
+	conn, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
+	io.WriteString(conn, good)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 32<<10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for space := make([]byte, 32<<10); ; time.Sleep(10 * time.Millisecond) {
+		m, err := resp.Body.Read(space)
+		n += m
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+	}
+	if int64(n) != resp.ContentLength || n < len(content) {
+		t.Errorf("%d bytes of %d", n, resp.ContentLength)
+	}
+}

@@ -96,6 +96,9 @@ type Options struct {
 	CORS CORS
 	// MaxBody bounds JSON request bodies in bytes; 0 means 64 MiB.
 	MaxBody int64
+	// BodyPatience is how long a body may take to arrive; every 64 KiB of it add a
+	// second. 0 means 60 s.
+	BodyPatience time.Duration
 	// MaxAnswer bounds answers that are not streamed; 0 means 256 MiB.
 	MaxAnswer int64
 	// CompletionModel is general_settings.completion_model: it replaces the
@@ -181,6 +184,9 @@ type exchange struct {
 
 // New returns an API.
 func New(o Options) *API {
+	if o.BodyPatience <= 0 {
+		o.BodyPatience = bodyPatience
+	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = 64 << 20
 	}

@@ -18,15 +18,15 @@ const (
 	keepBuffer = 256 << 10
 	// firstBuffer is what is allocated on a client's word about its length.
 	firstBuffer = 1 << 20
-	// bodyPatience is how long a body may take, and bodyRate the bytes per
-	// second that extend it.
+	// bodyPatience is how long a body may take unless Options say otherwise, and
+	// bodyRate the bytes per second that extend it.
 	bodyPatience = 60 * time.Second
 	bodyRate     = 64 << 10
 )
 
 // readBody reads the request's body into buf and returns it. Nothing is read
 // of a body that announces too much.
-func readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit int64) ([]byte, *call.Error) {
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit int64) ([]byte, *call.Error) {
 	size := r.ContentLength
 	if size > limit {
 		return buf, tooLarge(w, size, limit)
@@ -36,12 +36,12 @@ func readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit int64) (
 	}
 	rc := http.NewResponseController(w)
 	begin := time.Now()
-	_ = rc.SetReadDeadline(begin.Add(bodyPatience)) // not every test's writer has deadlines
+	_ = rc.SetReadDeadline(begin.Add(a.o.BodyPatience)) // not every test's writer has deadlines
 	buf = buf[:0]
 	for {
 		if len(buf) == cap(buf) && int64(len(buf)) != size {
 			buf = append(buf, 0)[:len(buf)]
-			_ = rc.SetReadDeadline(begin.Add(bodyPatience + time.Duration(len(buf)/bodyRate)*time.Second))
+			_ = rc.SetReadDeadline(begin.Add(a.o.BodyPatience + time.Duration(len(buf)/bodyRate)*time.Second))
 		}
 		n, err := readSome(r.Body, buf)
 		buf = buf[:len(buf)+n]
@@ -54,7 +54,7 @@ func readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit int64) (
 		}
 		if err != nil {
 			w.Header()["Connection"] = closeValue
-			return buf, bodyError(err)
+			return buf, bodyError(err, a.o.BodyPatience)
 		}
 	}
 }
@@ -73,11 +73,11 @@ func readSome(r io.Reader, buf []byte) (int, error) {
 	return 0, err
 }
 
-func bodyError(err error) *call.Error {
+func bodyError(err error, patience time.Duration) *call.Error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return call.NewError(http.StatusRequestTimeout, "timeout_error", "", fmt.Sprintf(
-			"Request body took longer than %s to arrive", bodyPatience))
+			"Request body took longer than %s to arrive", patience))
 	}
 	e := call.NewError(http.StatusBadRequest, "invalid_request_error", "", "Invalid request format: the request body ended before its announced length")
 	e.Class = call.ClassClientGone

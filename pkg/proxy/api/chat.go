@@ -188,7 +188,7 @@ func (c *chat) readJSON() *call.Error {
 	}
 	c.in = takeBuffer()
 	var err *call.Error
-	if c.in.b, err = readBody(x.w, x.r, c.in.b, c.a.o.MaxBody); err != nil {
+	if c.in.b, err = c.a.readBody(x.w, x.r, c.in.b, c.a.o.MaxBody); err != nil {
 		return err
 	}
 	if err := c.request.Scan(c.in.b); err != nil {

@@ -83,7 +83,7 @@ func (c *chat) readForm() *call.Error {
 	in := takeBuffer()
 	defer release(&in)
 	var failure *call.Error
-	if in.b, failure = readBody(x.w, x.r, in.b, maxForm); failure != nil {
+	if in.b, failure = c.a.readBody(x.w, x.r, in.b, maxForm); failure != nil {
 		if int64(len(in.b)) > maxForm {
 			return tooLarge()
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"time"
 )
 
 // guarded is a client's connection on which every request must say in one way
@@ -17,6 +18,10 @@ import (
 // It looks at heads and chunk sizes, and steps over bodies.
 type guarded struct {
 	net.Conn
+	// patience is how long the client may take nothing of what is written to it.
+	patience time.Duration
+	writeBy  time.Time
+
 	err  error
 	step step
 	// left is what remains of a body or of a chunk, its line end included.
@@ -47,7 +52,30 @@ const maxLine = 2 * maxHeader
 
 var errFraming = errors.New("the request says in two ways where it ends")
 
-func newGuarded(c net.Conn) *guarded { return &guarded{Conn: c, first: true} }
+func newGuarded(c net.Conn, patience time.Duration) *guarded {
+	return &guarded{Conn: c, patience: patience, first: true}
+}
+
+// writePiece is what must be taken within the patience.
+const writePiece = 256 << 10
+
+// Write implements io.Writer. A client that asks and does not take the answer
+// loses its connection: it would hold a goroutine and the answer for ever. The
+// deadline is moved only now and then, since that costs more than a look at the
+// clock.
+func (g *guarded) Write(p []byte) (n int, err error) {
+	for {
+		if now := time.Now(); g.writeBy.Sub(now) < g.patience {
+			g.writeBy = now.Add(2 * g.patience)
+			_ = g.SetWriteDeadline(g.writeBy)
+		}
+		m, err := g.Conn.Write(p[:min(len(p), writePiece)])
+		n += m
+		if p = p[m:]; err != nil || len(p) == 0 {
+			return n, err
+		}
+	}
+}
 
 // Read implements io.Reader. It returns what is good before it fails.
 func (g *guarded) Read(p []byte) (int, error) {

@@ -36,7 +36,7 @@ func (c *cutConn) Read(p []byte) (int, error) {
 }
 
 func throughGuard(text string, cut int) (string, error) {
-	b, err := io.ReadAll(newGuarded(&cutConn{text: text, n: cut}))
+	b, err := io.ReadAll(newGuarded(&cutConn{text: text, n: cut}, time.Minute))
 	return string(b), err
 }
 
@@ -82,7 +82,7 @@ func FuzzGuard(f *testing.F) {
 }
 
 func BenchmarkGuard(b *testing.B) {
-	g := newGuarded(nil)
+	g := newGuarded(nil, time.Minute)
 	request := []byte(plainRequest)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -12,14 +12,17 @@ import (
 )
 
 // guard wraps the connections of a listener without TLS.
-type guard struct{ net.Listener }
+type guard struct {
+	net.Listener
+	patience time.Duration
+}
 
 func (l guard) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newGuarded(c), nil
+	return newGuarded(c, l.patience), nil
 }
 
 // handshakePatience bounds a TLS handshake.
@@ -32,15 +35,17 @@ type secureGuard struct {
 	net.Listener
 	config *tls.Config
 	log    *slog.Logger
-	ready  chan net.Conn
-	failed chan error
-	ctx    context.Context
-	cancel context.CancelFunc
-	begin  sync.Once
+	// patience is that of guarded.
+	patience time.Duration
+	ready    chan net.Conn
+	failed   chan error
+	ctx      context.Context
+	cancel   context.CancelFunc
+	begin    sync.Once
 }
 
-func newSecureGuard(l net.Listener, config *tls.Config, log *slog.Logger) *secureGuard {
-	s := &secureGuard{Listener: l, config: config, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
+func newSecureGuard(l net.Listener, config *tls.Config, patience time.Duration, log *slog.Logger) *secureGuard {
+	s := &secureGuard{Listener: l, config: config, log: log, patience: patience, ready: make(chan net.Conn), failed: make(chan error, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -99,7 +104,7 @@ func (s *secureGuard) greet(plain net.Conn) {
 	}
 	var ready net.Conn = c
 	if c.ConnectionState().NegotiatedProtocol != "h2" {
-		ready = &guardedTLS{newGuarded(c), c}
+		ready = &guardedTLS{newGuarded(c, s.patience), c}
 	}
 	select {
 	case s.ready <- ready:

@@ -32,6 +32,11 @@ type Options struct {
 	// KeepAlive is how long an idle client connection is kept; 0 means 75 s,
 	// above the 60 s of common load balancers.
 	KeepAlive time.Duration
+	// HeaderTimeout bounds the reading of a request's head; 0 means 30 s.
+	HeaderTimeout time.Duration
+	// WriteTimeout is how long a client may take nothing of an answer; 0 means
+	// 60 s.
+	WriteTimeout time.Duration
 	// InFlight counts the requests that a drain waits for.
 	InFlight func() int64
 	// Log is for what operators must know; nil discards.
@@ -41,9 +46,9 @@ type Options struct {
 }
 
 const (
-	// headerPatience bounds the reading of a request's head.
-	headerPatience = 30 * time.Second
-	// maxHeader bounds its size.
+	defaultHeaderTimeout = 30 * time.Second
+	defaultWriteTimeout  = 60 * time.Second
+	// maxHeader bounds the size of a request's head.
 	maxHeader = 128 << 10
 	// DefaultKeepAlive is used when none is configured.
 	DefaultKeepAlive = 75 * time.Second
@@ -64,6 +69,12 @@ type Server struct {
 func Listen(o Options) (*Server, error) {
 	if o.KeepAlive <= 0 {
 		o.KeepAlive = DefaultKeepAlive
+	}
+	if o.HeaderTimeout <= 0 {
+		o.HeaderTimeout = defaultHeaderTimeout
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = defaultWriteTimeout
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -96,7 +107,7 @@ func Listen(o Options) (*Server, error) {
 func (s *Server) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerPatience,
+		ReadHeaderTimeout: s.o.HeaderTimeout,
 		IdleTimeout:       s.o.KeepAlive,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
@@ -175,14 +186,14 @@ func (s *Server) serveMain() error {
 		l = s.o.Wrap(l)
 	}
 	if s.o.CertFile == "" {
-		return s.http.Serve(guard{l})
+		return s.http.Serve(guard{l, s.o.WriteTimeout})
 	}
 	s.http.TLSConfig = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
 	}
-	return s.http.Serve(newSecureGuard(l, s.http.TLSConfig, s.o.Log))
+	return s.http.Serve(newSecureGuard(l, s.http.TLSConfig, s.o.WriteTimeout, s.o.Log))
 }
 
 // Drain waits until no request is in flight, then closes everything. While it
