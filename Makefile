@@ -38,6 +38,10 @@ lint: ## gofmt, vet, staticcheck
 golangci: ## the wider linter set of .golangci.yml (builds golangci-lint, minutes the first time)
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0 run ./...
 
+.PHONY: govulncheck
+govulncheck: ## known vulnerabilities in the code that is called; says so and passes where the database is out of reach, unless CI=true
+	@GO='$(GO)' scripts/vulncheck.sh
+
 .PHONY: deps
 deps: ## install what the tests need and is missing, where that is allowed
 	@scripts/deps.sh
