@@ -443,22 +443,36 @@ func TestSlowClientsLoseTheirConnection(t *testing.T) {
 	if asked.Load() != 0 {
 		t.Errorf("the upstream was asked %d times", asked.Load())
 	}
+	if resp, answer := post(t, url+"/v1/chat/completions", smallChat); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, answer)
+	}
+}
 
-	deaf, err := net.Dial("tcp", address)
+// TestAClientThatDoesNotListenLosesItsAnswer: it would hold a goroutine and the
+// answer for as long as it likes.
+func TestAClientThatDoesNotListenLosesItsAnswer(t *testing.T) {
+	var asked atomic.Int32
+	content := strings.Repeat("x", 16<<20)
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, strings.Replace(okAnswer, "Hello", content, 1))
+		asked.Add(1)
+	})
+	c := Config{Deployments: []*call.Deployment{deployment(t, "d1", base)}}
+	c.Listener.WriteTimeout = 100 * time.Millisecond
+	p, _ := gateway(t, c)
+	deaf, err := net.Dial("tcp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer deaf.Close()
 	_ = deaf.(*net.TCPConn).SetReadBuffer(4 << 10)
-	_ = deaf.SetDeadline(time.Now().Add(30 * time.Second))
-	for err == nil { // until the server no longer reads, since nobody takes its answers
-		_, err = io.WriteString(deaf, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 100))
-	}
-	if e, ok := err.(net.Error); ok && e.Timeout() {
-		t.Error("a client that does not listen keeps its connection")
-	}
-	if resp, answer := post(t, url+"/v1/chat/completions", smallChat); resp.StatusCode != 200 {
-		t.Errorf("%d %s", resp.StatusCode, answer)
+	io.WriteString(deaf, good)
+	for deadline := time.Now().Add(60 * time.Second); asked.Load() == 0 || p.api.InFlight() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the answer is still being held")
+		}
 	}
 }
 
