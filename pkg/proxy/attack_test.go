@@ -218,7 +218,7 @@ func TestAClientMayLeaveAtEveryByte(t *testing.T) {
 			c.Close()
 		}
 	}
-	waitFor(t, func() bool { return p.api.InFlight() == 0 })
+	waitFor(t, func() bool { return p.live.Load().api.InFlight() == 0 })
 	if resp, answer := post(t, url+"/v1/chat/completions", smallChat); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, answer)
 	}
@@ -257,7 +257,7 @@ func TestAClientMayLeaveAtAnyPlaceOfAStream(t *testing.T) {
 		}
 		c.Close()
 	}
-	waitFor(t, func() bool { return open.Load() == 0 && p.api.InFlight() == 0 })
+	waitFor(t, func() bool { return open.Load() == 0 && p.live.Load().api.InFlight() == 0 })
 }
 
 // TestNoiseDoesNotHarm: random bytes, and requests with random bytes changed.
@@ -469,7 +469,7 @@ func TestAClientThatDoesNotListenLosesItsAnswer(t *testing.T) {
 	defer deaf.Close()
 	_ = deaf.(*net.TCPConn).SetReadBuffer(4 << 10)
 	io.WriteString(deaf, good)
-	for deadline := time.Now().Add(60 * time.Second); asked.Load() == 0 || p.api.InFlight() > 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); asked.Load() == 0 || p.live.Load().api.InFlight() > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the answer is still being held")
 		}
