@@ -1,6 +1,7 @@
 package litellm
 
 import (
+	"iter"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -76,6 +77,17 @@ var env = sync.OnceValue(func() *envTable {
 
 // Env returns every known environment variable.
 func Env() []EnvVar { return slices.Clone(env().all) }
+
+// EachEnv goes over the known variables of a type without copying the table.
+func EachEnv(t Type) iter.Seq[*EnvVar] {
+	return func(yield func(*EnvVar) bool) {
+		for i := range env().all {
+			if v := &env().all[i]; v.Type == t && !yield(v) {
+				return
+			}
+		}
+	}
+}
 
 // LookupEnv finds a variable by its exact name.
 func LookupEnv(name string) (EnvVar, bool) {

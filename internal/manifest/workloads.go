@@ -15,7 +15,7 @@ import (
 // environment. The findings name fields whose type is wrong.
 func Workloads(objects []*Object) ([]*Workload, []finding.Finding) {
 	r := &reader{}
-	set := objectSet(objects)
+	set := setOf(objects)
 	var out []*Workload
 	for _, o := range objects {
 		w := r.workload(o)
@@ -29,19 +29,36 @@ func Workloads(objects []*Object) ([]*Workload, []finding.Finding) {
 		markGateway(w)
 		out = append(out, w)
 	}
+	index := indexOf(objects)
 	for _, w := range out {
-		r.join(w, objects)
+		r.join(w, index)
 	}
 	return out, r.findings
 }
 
-type objectSet []*Object
+// objectSet holds objects by kind and name.
+type objectSet map[[2]string][]*Object
+
+func setOf(objects []*Object) objectSet {
+	out := objectSet{}
+	for _, o := range objects {
+		name := o.Name
+		if o.Kind == "ExternalSecret" { // it is looked for by the Secret it makes
+			if target := text(o.Node.Get("spec").Get("target"), "name"); target != "" {
+				name = target
+			}
+		}
+		key := [2]string{o.Kind, name}
+		out[key] = append(out[key], o)
+	}
+	return out
+}
 
 // find looks an object up by kind and name; a missing namespace on either
 // side matches, because manifests often leave it to the deployer.
 func (s objectSet) find(kind, namespace, name string) *Object {
-	for _, o := range s {
-		if o.Kind == kind && o.Name == name && sameNamespace(o.Namespace, namespace) {
+	for _, o := range s[[2]string{kind, name}] {
+		if sameNamespace(o.Namespace, namespace) {
 			return o
 		}
 	}
@@ -212,15 +229,8 @@ func (s objectSet) values(kind, namespace, name string) ([]EnvVar, bool) {
 		}
 		return out, true
 	}
-	for _, o := range s {
+	if o := s.find("ExternalSecret", namespace, name); o != nil {
 		spec := o.Node.Get("spec")
-		target := text(spec.Get("target"), "name")
-		if target == "" {
-			target = o.Name
-		}
-		if o.Kind != "ExternalSecret" || target != name || !sameNamespace(o.Namespace, namespace) {
-			continue
-		}
 		var out []EnvVar
 		for _, n := range spec.Get("data").Items() {
 			key := n.Get("secretKey")
@@ -339,23 +349,73 @@ func (w *Workload) Migration() *Container {
 	return nil
 }
 
+// objectIndex finds what may refer to a workload without looking at every
+// object for each one.
+type objectIndex struct {
+	order     map[*Object]int
+	scalers   map[string][]*Object // by the name they target
+	selectors map[string][]*Object // by one label they ask for, as key=value
+	anyLabel  []*Object            // selectors without such a label
+	routes    map[string][]*Object // by the Service they lead to
+}
+
+func indexOf(objects []*Object) *objectIndex {
+	x := &objectIndex{order: map[*Object]int{}, scalers: map[string][]*Object{}, selectors: map[string][]*Object{}, routes: map[string][]*Object{}}
+	for i, o := range objects {
+		x.order[o] = i
+		spec := o.Node.Get("spec")
+		switch o.Kind {
+		case "HorizontalPodAutoscaler", "ScaledObject":
+			name := text(spec.Get("scaleTargetRef"), "name")
+			x.scalers[name] = append(x.scalers[name], o)
+		case "PodDisruptionBudget":
+			x.selector(o, spec.Get("selector").Get("matchLabels"))
+		case "Service":
+			x.selector(o, spec.Get("selector"))
+		case "Ingress", "HTTPRoute":
+			for _, name := range backends(o) {
+				if list := x.routes[name]; len(list) == 0 || list[len(list)-1] != o {
+					x.routes[name] = append(x.routes[name], o)
+				}
+			}
+		}
+	}
+	return x
+}
+
+func (x *objectIndex) selector(o *Object, labels *config.Node) {
+	for _, n := range labels.Items() {
+		want, _ := n.Scalar()
+		x.selectors[n.Key+"="+want] = append(x.selectors[n.Key+"="+want], o)
+		return
+	}
+	x.anyLabel = append(x.anyLabel, o)
+}
+
+// candidates are the objects whose selector may match, in their order.
+func (x *objectIndex) candidates(labels map[string]string) []*Object {
+	out := slices.Clone(x.anyLabel)
+	for k, v := range labels {
+		out = append(out, x.selectors[k+"="+v]...)
+	}
+	slices.SortFunc(out, func(a, b *Object) int { return x.order[a] - x.order[b] })
+	return out
+}
+
 // join attaches the objects that refer to a workload.
-func (r *reader) join(w *Workload, objects []*Object) {
-	for _, o := range objects {
+func (r *reader) join(w *Workload, x *objectIndex) {
+	for _, o := range x.scalers[w.Name] {
+		kind := text(o.Node.Get("spec").Get("scaleTargetRef"), "kind")
+		if (kind == w.Kind || kind == "" && w.Kind == "Deployment") && sameNamespace(o.Namespace, w.Namespace) {
+			w.Scaler = r.scaler(o)
+		}
+	}
+	for _, o := range x.candidates(w.PodLabels) {
 		if !sameNamespace(o.Namespace, w.Namespace) {
 			continue
 		}
 		spec := o.Node.Get("spec")
 		switch o.Kind {
-		case "HorizontalPodAutoscaler", "ScaledObject":
-			ref := spec.Get("scaleTargetRef")
-			kind := text(ref, "kind")
-			if kind == "" {
-				kind = "Deployment"
-			}
-			if text(ref, "name") == w.Name && kind == w.Kind {
-				w.Scaler = r.scaler(o)
-			}
 		case "PodDisruptionBudget":
 			if selects(spec.Get("selector"), w.PodLabels) {
 				w.Budgets = append(w.Budgets, o)
@@ -366,16 +426,14 @@ func (r *reader) join(w *Workload, objects []*Object) {
 			}
 		}
 	}
-	for _, o := range objects {
-		if o.Kind != "Ingress" && o.Kind != "HTTPRoute" || !sameNamespace(o.Namespace, w.Namespace) {
-			continue
-		}
-		if slices.ContainsFunc(backends(o), func(name string) bool {
-			return slices.ContainsFunc(w.Services, func(s *Object) bool { return s.Name == name })
-		}) {
-			w.Ingresses = append(w.Ingresses, o)
+	for _, s := range w.Services {
+		for _, o := range x.routes[s.Name] {
+			if sameNamespace(o.Namespace, w.Namespace) && !slices.Contains(w.Ingresses, o) {
+				w.Ingresses = append(w.Ingresses, o)
+			}
 		}
 	}
+	slices.SortFunc(w.Ingresses, func(a, b *Object) int { return x.order[a] - x.order[b] })
 }
 
 // backends are the Service names an Ingress or HTTPRoute sends traffic to.
@@ -410,22 +468,13 @@ func selected(sel *config.Node, labels map[string]string) bool {
 	return true
 }
 
-func subset(want, have map[string]string) bool {
-	for k, v := range want {
-		if have[k] != v {
-			return false
-		}
-	}
-	return true
-}
-
 // selects evaluates a label selector. An empty selector selects everything, an
 // absent one nothing.
 func selects(sel *config.Node, labels map[string]string) bool {
 	if sel == nil || sel.Kind != config.Map {
 		return false
 	}
-	if !subset(stringMap(sel.Get("matchLabels")), labels) {
+	if !selected(sel.Get("matchLabels"), labels) {
 		return false
 	}
 	for _, e := range sel.Get("matchExpressions").Items() {

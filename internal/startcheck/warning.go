@@ -48,10 +48,7 @@ func (c *checker) redis() {
 // words warns of boolean variables whose word LiteLLM reads otherwise, or nobody
 // reads at all.
 func (c *checker) words() {
-	for _, v := range litellm.Env() {
-		if v.Type != litellm.Bool {
-			continue
-		}
+	for v := range litellm.EachEnv(litellm.Bool) {
 		set, ok := c.env.Lookup(v.Name)
 		if !ok || !set.Known {
 			continue

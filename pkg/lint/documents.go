@@ -44,6 +44,9 @@ func (r *reader) yaml(name string, data []byte, named, forced bool) {
 	}
 	kinds := []string{}
 	for i, doc := range docs {
+		for range doc.Walk() {
+			r.size++
+		}
 		class := manifest.Classify(doc)
 		if forced {
 			class = manifest.GatewayConfig

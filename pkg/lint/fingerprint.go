@@ -13,8 +13,8 @@ import (
 func Fingerprint(r *Result, h rule.Hit) string {
 	identity := ""
 	if r.Model != nil {
-		for _, o := range r.Model.Objects {
-			if o.File == h.Pos.File && h.Pos.Line >= o.FirstLine && h.Pos.Line <= o.LastLine {
+		for _, o := range r.Model.ObjectsOf(h.Pos.File) {
+			if h.Pos.Line >= o.FirstLine && h.Pos.Line <= o.LastLine {
 				identity = o.String()
 			}
 		}

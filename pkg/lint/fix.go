@@ -96,7 +96,7 @@ func splice(ctx context.Context, o Options, r *Result, file string, old []byte, 
 
 // generated reports whether a file came out of a template engine.
 func (r *Result) generated(file string) bool {
-	return r.Model != nil && slices.ContainsFunc(r.Model.Objects, func(o *manifest.Object) bool { return o.File == file && o.Source != "" })
+	return r.Model != nil && slices.ContainsFunc(r.Model.ObjectsOf(file), func(o *manifest.Object) bool { return o.Source != "" })
 }
 
 func overlaps(have, add []finding.Edit) bool {

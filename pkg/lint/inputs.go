@@ -21,11 +21,16 @@ import (
 	"github.com/llmgw/llmgw/pkg/lint/rule"
 )
 
-// Bounds on what a run reads. A config of 10,000 models is below 2 MiB.
+// Bounds on what a run reads. A config of 10,000 models is below 2 MiB, and a
+// thousand deployments with all their objects are half a million values.
 const (
 	maxFile  = 16 << 20
 	maxFiles = 10_000
 )
+
+// maxValues bounds the YAML values of all inputs, and with them the memory. A
+// variable for tests.
+var maxValues = 4_000_000
 
 // defaults are looked for when no path is given.
 var defaults = []string{"config.yaml", "litellm_config.yaml", "k8s", "deploy"}
@@ -45,6 +50,8 @@ type reader struct {
 	hits      []rule.Hit
 	comments  []*suppression
 	files     int
+	full      string   // the first input that was too much
+	size      int      // YAML values read so far
 	unread    []string // kinds that were recognised and are not judged yet
 	seen      map[string]bool
 }
@@ -173,6 +180,13 @@ func (r *reader) open(path string) ([]byte, bool) {
 	}
 	r.seen[key] = true
 	r.files++
+	if r.size > maxValues {
+		if r.full == "" {
+			r.full = path
+			r.problem(path, "and what comes after it is not read: the inputs before it hold more than %d values; name the directories that matter", maxValues)
+		}
+		return nil, false
+	}
 	if data, ok := r.o.overlay[key]; ok {
 		return data, true
 	}

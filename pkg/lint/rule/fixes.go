@@ -203,10 +203,8 @@ func (u *Unit) text(n *config.Node) []byte {
 			return u.Config.Data
 		}
 	}
-	for _, o := range u.Model.Objects {
-		if o.File == n.Pos.File {
-			return o.Data
-		}
+	for _, o := range u.Model.ObjectsOf(n.Pos.File) {
+		return o.Data
 	}
 	if u.Workload != nil && u.Workload.Object.File == n.Pos.File {
 		return u.Workload.Object.Data

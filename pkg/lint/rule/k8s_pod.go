@@ -226,8 +226,8 @@ func init() {
 				if w.ServiceLinks.Set {
 					pos = w.ServiceLinks.Pos
 				}
-				for _, o := range u.Model.Objects {
-					if o.Kind == "Service" && slices.Contains([]string{"redis", "litellm", "llmgw", "database"}, o.Name) && (o.Namespace == w.Namespace || o.Namespace == "" || w.Namespace == "") {
+				for _, o := range u.objects("Service") {
+					if slices.Contains([]string{"redis", "litellm", "llmgw", "database"}, o.Name) && (o.Namespace == w.Namespace || o.Namespace == "" || w.Namespace == "") {
 						h := hitf(pos, "enableServiceLinks", sevError, "the Service %s sets %s_PORT in the gateway's environment", o.Name, strings.ToUpper(o.Name))
 						h.Related = []finding.Related{{Pos: o.NamePos, Message: "Service " + o.Name}}
 						return []Hit{h}

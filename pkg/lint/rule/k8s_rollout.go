@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -179,17 +178,26 @@ func init() {
 			Good:   k8sGood("scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: litellm}"),
 			Also:   []string{"K8S016", "MIG001", "RDS002"},
 			Check: func(u *Unit) []Hit {
-				var out []Hit
-				for _, o := range u.Model.Objects {
-					if o.Kind != "HorizontalPodAutoscaler" && o.Kind != "ScaledObject" {
-						continue
+				if !u.first() {
+					return nil
+				}
+				scaled := map[*manifest.Object]bool{}
+				for _, w := range u.Model.Workloads {
+					if w.Scaler != nil {
+						scaled[w.Scaler.Object] = true
 					}
+				}
+				counted := map[string]bool{}
+				for _, o := range u.Model.Objects {
+					if o.Node.Lookup("spec.replicas") != nil {
+						counted[o.Name] = true
+					}
+				}
+				var out []Hit
+				for _, o := range u.objects("HorizontalPodAutoscaler", "ScaledObject") {
 					name := o.Node.Lookup("spec.scaleTargetRef.name")
 					text, _ := name.Scalar()
-					if !slices.ContainsFunc(u.Model.Workloads, func(w *manifest.Workload) bool { return w.Scaler != nil && w.Scaler.Object == o }) &&
-						!slices.ContainsFunc(u.Model.Objects, func(other *manifest.Object) bool {
-							return other.Name == text && other.Kind != o.Kind && other.Node.Lookup("spec.replicas") != nil
-						}) {
+					if !scaled[o] && !counted[text] {
 						out = append(out, hitf(entrySpan(orNode(name, o.Node)), "spec.scaleTargetRef.name", sevError, "%s scales %q, which is not among the inputs", o, text))
 					}
 				}
@@ -223,7 +231,7 @@ func init() {
 					return nil
 				}
 				var out []Hit
-				for _, w := range u.Model.Workloads {
+				for _, w := range u.sameLabel(u.Workload.Selector) {
 					if w == u.Workload || w.Namespace != u.Workload.Namespace || len(w.PodLabels) == 0 {
 						continue
 					}

@@ -329,12 +329,12 @@ func scrapeAuth(u *Unit) []Hit {
 		key = n.Parent().Get("valueFrom").Get("secretKeyRef")
 	}
 	var out []Hit
-	for _, o := range u.Model.Objects {
+	for _, o := range u.objects("ServiceMonitor", "PodMonitor") {
 		list := o.Node.Get("spec").Get("endpoints")
 		if o.Kind == "PodMonitor" {
 			list = o.Node.Get("spec").Get("podMetricsEndpoints")
 		}
-		if o.Kind != "ServiceMonitor" && o.Kind != "PodMonitor" || !strings.Contains(strings.ToLower(o.Name), "litellm") && !strings.Contains(strings.ToLower(o.Name), "llmgw") && o.Name != u.Workload.Name {
+		if !strings.Contains(strings.ToLower(o.Name), "litellm") && !strings.Contains(strings.ToLower(o.Name), "llmgw") && o.Name != u.Workload.Name {
 			continue
 		}
 		for _, e := range list.Items() {

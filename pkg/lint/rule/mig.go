@@ -276,8 +276,8 @@ func hookDependency(u *Unit) []Hit {
 			}
 		}
 		for _, r := range refs {
-			for _, o := range u.Model.Objects {
-				if o.Kind != r.kind || o.Name != r.name || o.Namespace != w.Namespace && o.Namespace != "" && w.Namespace != "" {
+			for _, o := range u.Model.index().named[[2]string{r.kind, r.name}] {
+				if o.Namespace != w.Namespace && o.Namespace != "" && w.Namespace != "" {
 					continue
 				}
 				_, helm := o.Annotations["helm.sh/hook"]

@@ -119,16 +119,14 @@ func init() {
 			Good:   k8s("", redisDeployment("redis:7.4-alpine")),
 			Check: func(u *Unit) []Hit {
 				var out []Hit
-				for _, w := range u.Model.Workloads {
-					for _, c := range w.Containers {
-						if c.Image.Base() != "redis" {
-							continue
-						}
-						major, _, _ := strings.Cut(c.Image.Tag, ".")
-						major, _, _ = strings.Cut(major, "-")
-						if n, err := strconv.Atoi(major); err == nil && n < 7 {
-							out = append(out, hitf(c.Image.Pos, "", sevError, "Redis %s is older than 7.0", c.Image.Tag))
-						}
+				if !u.first() {
+					return nil
+				}
+				for _, c := range u.Model.index().redis {
+					major, _, _ := strings.Cut(c.Image.Tag, ".")
+					major, _, _ = strings.Cut(major, "-")
+					if n, err := strconv.Atoi(major); err == nil && n < 7 {
+						out = append(out, hitf(c.Image.Pos, "", sevError, "Redis %s is older than 7.0", c.Image.Tag))
 					}
 				}
 				return out

@@ -45,18 +45,13 @@ func init() {
 					return nil
 				}
 				var out []Hit
-				for _, w := range u.Model.Workloads {
-					for _, c := range w.Containers {
-						if c.Image.Base() != "redis" {
-							continue
-						}
-						line := ""
-						for _, a := range c.Words() {
-							line += a.Text + " "
-						}
-						if !strings.Contains(line, "--appendonly yes") {
-							out = append(out, hitf(orPos(c.ArgsPos, c.Name.Pos), "args", sevWarn, "Redis is not started with --appendonly yes: a restart loses queued spend"))
-						}
+				for _, c := range u.Model.index().redis {
+					line := ""
+					for _, a := range c.Words() {
+						line += a.Text + " "
+					}
+					if !strings.Contains(line, "--appendonly yes") {
+						out = append(out, hitf(orPos(c.ArgsPos, c.Name.Pos), "args", sevWarn, "Redis is not started with --appendonly yes: a restart loses queued spend"))
 					}
 				}
 				return out
@@ -88,16 +83,11 @@ type redisWord struct {
 // with the word before it.
 func (u *Unit) redisWords() []redisWord {
 	var out []redisWord
-	for _, w := range u.Model.Workloads {
-		for _, c := range w.Containers {
-			if c.Image.Base() != "redis" {
-				continue
-			}
-			before := ""
-			for _, a := range c.Words() {
-				out = append(out, redisWord{a.Text, before, a.Pos})
-				before = a.Text
-			}
+	for _, c := range u.Model.index().redis {
+		before := ""
+		for _, a := range c.Words() {
+			out = append(out, redisWord{a.Text, before, a.Pos})
+			before = a.Text
 		}
 	}
 	return out

@@ -405,9 +405,10 @@ func fallbackLoop(u *Unit) []Hit {
 			next[f.source] = append(next[f.source], name)
 		}
 	}
+	circling := onCircles(next)
 	var out []Hit
 	for _, f := range u.fallbacks() {
-		if f.kind != "fallbacks" {
+		if f.kind != "fallbacks" || !circling[f.source] {
 			continue
 		}
 		seen := map[string]bool{}
@@ -426,6 +427,40 @@ func fallbackLoop(u *Unit) []Hit {
 		}
 		if len(out) > 0 {
 			break // the other ends of the circle say the same
+		}
+	}
+	return out
+}
+
+// onCircles are the names from which a way leads on for ever: what remains when
+// names without a way on are taken away, again and again. Without a circle it
+// is empty, after one step per arrow.
+func onCircles(next map[string][]string) map[string]bool {
+	from := map[string][]string{}
+	ways := map[string]int{}
+	var ends []string
+	for name, targets := range next {
+		for _, t := range targets {
+			from[t] = append(from[t], name)
+			if len(next[t]) == 0 && len(from[t]) == 1 {
+				ends = append(ends, t)
+			}
+		}
+		ways[name] = len(targets)
+	}
+	for len(ends) > 0 {
+		end := ends[len(ends)-1]
+		ends = ends[:len(ends)-1]
+		for _, name := range from[end] {
+			if ways[name]--; ways[name] == 0 {
+				ends = append(ends, name)
+			}
+		}
+	}
+	out := map[string]bool{}
+	for name, n := range ways {
+		if n > 0 {
+			out[name] = true
 		}
 	}
 	return out

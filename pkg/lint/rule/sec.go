@@ -142,10 +142,7 @@ func secretInManifest(u *Unit) []Hit {
 			}
 		}
 	}
-	for _, o := range u.Model.Objects {
-		if o.Kind != "ConfigMap" || !u.usesConfigMap(o.Name) {
-			continue
-		}
+	for _, o := range u.configMaps() {
 		for _, n := range o.Node.Get("data").Items() {
 			if text, ok := n.Scalar(); ok && !strings.Contains(text, "\n") {
 				check(n.Key, text, manifest.EnvVar{Pos: n.Where(), ValPos: n.Pos}, "ConfigMap "+o.Name)
@@ -155,17 +152,30 @@ func secretInManifest(u *Unit) []Hit {
 	return out
 }
 
-// usesConfigMap reports whether a gateway container takes anything from it.
-func (u *Unit) usesConfigMap(name string) bool {
+// configMaps are those that the gateway container takes something from.
+func (u *Unit) configMaps() []*manifest.Object {
 	if u.Workload == nil {
-		return false
+		return nil
 	}
-	for _, f := range u.Container.EnvFrom {
-		if f.Kind == "ConfigMap" && f.Name == name {
-			return true
+	var out []*manifest.Object
+	add := func(name string) {
+		for _, o := range u.Model.index().named[[2]string{"ConfigMap", name}] {
+			if !slices.Contains(out, o) {
+				out = append(out, o)
+			}
 		}
 	}
-	return slices.ContainsFunc(u.Workload.Volumes, func(v manifest.Volume) bool { return v.Kind == "configMap" && v.Source == name })
+	for _, f := range u.Container.EnvFrom {
+		if f.Kind == "ConfigMap" {
+			add(f.Name)
+		}
+	}
+	for _, v := range u.Workload.Volumes {
+		if v.Kind == "configMap" {
+			add(v.Source)
+		}
+	}
+	return out
 }
 
 func keyDrift(u *Unit) []Hit {
@@ -175,18 +185,14 @@ func keyDrift(u *Unit) []Hit {
 		if !ok || !mine.Known {
 			continue
 		}
-		for _, other := range u.Model.Units {
-			if other == u {
-				break
-			}
-			theirs, ok := other.Container.LookupEnv(name)
-			if !ok || !theirs.Known || theirs.Value == mine.Value {
+		if other := u.Model.holder(name); other != u {
+			theirs, _ := other.Container.LookupEnv(name)
+			if theirs.Value == mine.Value {
 				continue
 			}
 			h := hitf(mine.Pos, name, sevError, "%s of %s differs from that of %s", name, u.Workload.Name, other.Workload.Name)
 			h.Related = []finding.Related{{Pos: theirs.Pos, Message: name + " of " + other.Workload.Name}}
 			out = append(out, h)
-			break
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/config"
@@ -62,7 +63,7 @@ type Model struct {
 	Workloads []*manifest.Workload
 	Units     []*Unit
 
-	jobs []*manifest.Workload // those that migrate, once looked for
+	lookup index // filled when it is first asked
 }
 
 // Unit is what is judged together: a gateway config, the workload that runs
@@ -123,18 +124,24 @@ func NewModel(flags Flags, configs []*Config, envFiles []*EnvFile, objects []*ma
 	return m
 }
 
+// mostConfigs bounds how many equally near configs one workload is judged with:
+// of a hundred configs in one directory nobody can say which one it runs.
+const mostConfigs = 16
+
 // runs says which workloads run each config: those that mount its ConfigMap; of
 // the plain files, for a workload that mounts no config found among the inputs,
 // those that lie nearest to it in the tree of directories: envs/dev and
 // envs/prod each keep their own.
 func (m *Model) runs() map[*Config][]*manifest.Workload {
 	mounted := map[string][]*Config{}
-	var plain []*Config
+	plain := map[string][]*Config{} // by every directory they lie below
 	for _, c := range m.Configs {
 		if c.Object != nil {
 			mounted[c.Object.Name] = append(mounted[c.Object.Name], c)
-		} else {
-			plain = append(plain, c)
+			continue
+		}
+		for dir := range upwards(c.File) {
+			plain[dir] = append(plain[dir], c)
 		}
 	}
 	out := map[*Config][]*manifest.Workload{}
@@ -159,28 +166,29 @@ func (m *Model) runs() map[*Config][]*manifest.Workload {
 		if owned {
 			continue
 		}
-		best := 0
-		for _, c := range plain {
-			best = max(best, sharedDirs(c.File, w.Object.File))
-		}
-		for _, c := range plain {
-			if sharedDirs(c.File, w.Object.File) == best {
+		for dir := range upwards(w.Object.File) {
+			near := plain[dir]
+			for _, c := range near[:min(len(near), mostConfigs)] {
 				out[c] = append(out[c], w)
+			}
+			if len(near) > 0 {
+				break
 			}
 		}
 	}
 	return out
 }
 
-// sharedDirs counts the leading directories that two files have in common.
-func sharedDirs(a, b string) int {
-	n := 0
-	for i := 0; i < len(a) && i < len(b) && a[i] == b[i]; i++ {
-		if a[i] == '/' {
-			n++
+// upwards are the directories of a file, the innermost first; "" is the last.
+func upwards(file string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := len(file) - 1; i >= 0; i-- {
+			if file[i] == '/' && !yield(file[:i+1]) {
+				return
+			}
 		}
+		yield("")
 	}
-	return n
 }
 
 func (m *Model) unit(c *Config, w *manifest.Workload) *Unit {
@@ -297,25 +305,13 @@ func (f Flags) ceiling() facts.Ceiling {
 // serverCeiling reads max_connections off a Postgres container among the
 // inputs.
 func (u *Unit) serverCeiling(f Flags) facts.Ceiling {
-	for _, w := range u.Model.Workloads {
-		for _, c := range w.Containers {
-			if !strings.Contains(c.Image.Base(), "postgres") {
-				continue
-			}
-			for _, word := range c.Words() {
-				_, value, ok := strings.Cut(word.Text, "max_connections=")
-				if !ok {
-					continue
-				}
-				if n, ok := atoi(value); ok {
-					c := f.ceiling()
-					c.Kind, c.N = facts.MaxConnections, facts.NewInt(n, "max_connections, "+w.Object.String(), word.Pos)
-					return c
-				}
-			}
-		}
+	n := u.Model.index().postgresMax
+	if !n.IsSet() {
+		return facts.Ceiling{}
 	}
-	return facts.Ceiling{}
+	c := f.ceiling()
+	c.Kind, c.N = facts.MaxConnections, n
+	return c
 }
 
 // Processes is W times R.
@@ -331,36 +327,24 @@ func (u *Unit) Jobs() []*manifest.Workload {
 		return *u.jobs
 	}
 	var out []*manifest.Workload
-	best := 0
-	for _, w := range u.Model.migrations() {
-		if u.Workload != nil && w.Namespace != "" && u.Workload.Namespace != "" && w.Namespace != u.Workload.Namespace {
-			continue
-		}
-		near := 0
-		if u.Workload != nil {
-			near = sharedDirs(w.Object.File, u.Workload.Object.File)
-		}
-		if near > best {
-			best, out = near, nil
-		}
-		if near == best {
-			out = append(out, w)
+	fits := func(w *manifest.Workload) bool {
+		return w.Namespace == "" || u.Workload.Namespace == "" || w.Namespace == u.Workload.Namespace
+	}
+	x := u.Model.index()
+	if u.Workload == nil {
+		out = x.migrations
+	} else {
+		for dir := range upwards(u.Workload.Object.File) {
+			for _, w := range x.migrationsIn[dir] {
+				if fits(w) {
+					out = append(out, w)
+				}
+			}
+			if out != nil {
+				break
+			}
 		}
 	}
 	u.jobs = &out
 	return out
-}
-
-// migrations are the workloads that migrate and end.
-func (m *Model) migrations() []*manifest.Workload {
-	if m.jobs == nil {
-		list := []*manifest.Workload{}
-		for _, w := range m.Workloads {
-			if w.Migration() != nil {
-				list = append(list, w)
-			}
-		}
-		m.jobs = list
-	}
-	return m.jobs
 }
