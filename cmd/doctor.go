@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -19,6 +20,8 @@ import (
 	"github.com/llmgw/llmgw/pkg/lint"
 	"github.com/llmgw/llmgw/pkg/lint/report"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
+	"github.com/llmgw/llmgw/pkg/render"
+	"github.com/llmgw/llmgw/pkg/render/helm"
 )
 
 func newDoctorCommand(a *app) *cobra.Command {
@@ -55,7 +58,7 @@ and a check of a running system could not run.`,
 			if err != nil {
 				return err
 			}
-			if err := look.apply(c.Flags(), a, &o); err != nil {
+			if err := look.apply(c.Context(), c.Flags(), a, &o); err != nil {
 				return err
 			}
 			if o.Unsafe && !fix && !diff {
@@ -191,6 +194,8 @@ type doctorInput struct {
 	rps           int
 	clientTimeout time.Duration
 	lbIdle        time.Duration
+	chart         render.Overrides
+	values        []string
 }
 
 func (d *doctorInput) declare(fs *pflag.FlagSet) {
@@ -212,15 +217,35 @@ func (d *doctorInput) declare(fs *pflag.FlagSet) {
 	durationVar(fs, &d.clientTimeout, "client-timeout", 0, "how long clients wait (default 600s, the OpenAI SDK's)")
 	durationVar(fs, &d.lbIdle, "lb-idle", 0, "idle or read timeout of the balancer in front")
 	fs.IntVar(&d.o.Flags.MaxAttempts, "max-attempts", 0, "attempts that one request may cause (default 12)")
+	fs.StringArrayVarP(&d.values, "values", "f", nil, "values `file` for the charts among the inputs (repeatable)")
+	fs.StringArrayVar(&d.chart.Set, "set", nil, "a value for the charts, `key=value` (repeatable)")
+	fs.StringArrayVar(&d.chart.SetString, "set-string", nil, "a value that is text, `key=value` (repeatable)")
+	fs.StringArrayVar(&d.chart.JSON, "set-json", nil, "a value in JSON, `key=json` (repeatable)")
 	fs.StringSliceVar(&d.o.Only, "only", nil, "check these rules or groups only")
 	fs.StringSliceVar(&d.o.Skip, "skip", nil, "leave these rules or groups out")
 	fs.BoolVar(&d.o.NoInlineIgnores, "no-inline-ignores", false, "take no notice of llmgw:ignore comments and annotations")
 }
 
 // options turns the flags into what lint takes.
-func (d *doctorInput) options(fs *pflag.FlagSet, a *app, paths []string) (lint.Options, error) {
+func (d *doctorInput) options(flags *pflag.FlagSet, a *app, paths []string) (lint.Options, error) {
 	o := d.o
 	o.Paths, o.Stdin = paths, a.in
+	over := d.chart
+	for _, name := range d.values {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return o, usagef("cannot read --values %s: %s", name, reason(err))
+		}
+		over.Files = append(over.Files, render.ValuesFile{Name: name, Data: data})
+	}
+	o.Chart = func(files fs.FS) (map[string]string, error) {
+		engine := helm.Engine{Lenient: true}
+		values, err := engine.Override(nil, over)
+		if err != nil {
+			return nil, err
+		}
+		return engine.Render(files, render.Release{Name: "litellm", Namespace: "default", Service: "Helm", KubeVersion: "1.31"}, values)
+	}
 	if d.target != "" {
 		t, ok := facts.ParseTarget(d.target)
 		if !ok {
@@ -246,7 +271,7 @@ func (d *doctorInput) options(fs *pflag.FlagSet, a *app, paths []string) (lint.O
 		{"reserved", d.reserved, &o.Flags.Reserved, 0}, {"other-connections", d.other, &o.Flags.OtherConnections, 0},
 		{"instances", d.instances, &o.Flags.Instances, 1}, {"expected-rps", d.rps, &o.Flags.ExpectedRPS, 0},
 	} {
-		if !fs.Changed(f.name) {
+		if !flags.Changed(f.name) {
 			continue
 		}
 		if f.value < f.least || f.value > math.MaxInt32 {
@@ -254,16 +279,16 @@ func (d *doctorInput) options(fs *pflag.FlagSet, a *app, paths []string) (lint.O
 		}
 		*f.to = facts.NewInt(f.value, "--"+f.name, finding.Position{File: "<args>"})
 	}
-	if fs.Changed("max-attempts") && o.Flags.MaxAttempts < 1 {
+	if flags.Changed("max-attempts") && o.Flags.MaxAttempts < 1 {
 		return o, usagef("--max-attempts %d: must be 1 or more", o.Flags.MaxAttempts)
 	}
-	if fs.Changed("max-connections") && fs.Changed("max-db-connections") {
+	if flags.Changed("max-connections") && flags.Changed("max-db-connections") {
 		return o, usagef("--max-connections is Postgres' own setting, --max-db-connections what the gateway may open of it: give one of them")
 	}
-	if fs.Changed("client-timeout") {
+	if flags.Changed("client-timeout") {
 		o.Flags.ClientTimeout = facts.NewSeconds(d.clientTimeout.Seconds(), "--client-timeout", finding.Position{})
 	}
-	if fs.Changed("lb-idle") {
+	if flags.Changed("lb-idle") {
 		o.Flags.LBIdle = facts.NewSeconds(d.lbIdle.Seconds(), "--lb-idle", finding.Position{})
 	}
 	return o, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/llmgw/llmgw/pkg/lint"
 	"github.com/llmgw/llmgw/pkg/lint/report"
+	"github.com/llmgw/llmgw/pkg/lint/rule"
 )
 
 // doctorKnown are the flags that tell old findings from new ones.
@@ -18,6 +19,7 @@ type doctorKnown struct {
 	path    string
 	write   bool
 	since   string
+	state   bool
 	known   []lint.Known
 	touched lint.Touched
 }
@@ -25,6 +27,7 @@ type doctorKnown struct {
 func (d *doctorKnown) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&d.path, "baseline", "", "findings to accept, as --write-baseline wrote them (default "+lint.BaselineFile+" where it exists)")
 	fs.BoolVar(&d.write, "write-baseline", false, "accept the findings of this run: write them to the baseline, and exit 0")
+	fs.BoolVar(&d.state, "record-state", false, "remember fingerprints of the salt keys in "+rule.StateFile+", so that later runs see a change (SEC010)")
 	fs.StringVar(&d.since, "changed-since", "", "only findings on lines that differ from this git `ref`; all files are read all the same")
 }
 
@@ -58,6 +61,13 @@ func (d *doctorKnown) apply(a *app, r *lint.Result) error {
 	r.Accept(d.known)
 	if d.since != "" {
 		r.OnlyTouched(d.touched)
+	}
+	if d.state {
+		n, err := r.WriteState("")
+		if err != nil {
+			return usagef("--record-state: %w", err)
+		}
+		a.infof("fingerprints of %d salt keys written to %s", n, rule.StateFile)
 	}
 	if !d.write {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/llmgw/llmgw/internal/facts"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/lint"
+	"github.com/llmgw/llmgw/pkg/lint/cluster"
 	"github.com/llmgw/llmgw/pkg/lint/live"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
 	"github.com/llmgw/llmgw/pkg/migrate"
@@ -28,13 +29,15 @@ type doctorLive struct {
 	redis, redisFile string
 	logs             []string
 	record, replay   string
+	kubeconfig       string
+	context, space   string
 	observed         *live.Observation
 }
 
 func (d *doctorLive) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&d.on, "live", false, "look at the running database, Redis, gateway and upstreams too, read-only")
 	fs.StringArrayVar(&d.o.URLs, "url", nil, "address of the gateway for --live (repeat for every replica)")
-	durationVar(fs, &d.o.Timeout, "timeout", 30*time.Second, "time for all of --live")
+	durationVar(fs, &d.o.Timeout, "timeout", 30*time.Second, "time for all of --live, and for reading a cluster")
 	fs.BoolVar(&d.required, "live-required", false, "exit 3 when a check of --live could not run")
 	fs.StringVar(&d.key, "api-key", "", "key for the gateway (better: --api-key-file, or LITELLM_MASTER_KEY)")
 	fs.StringVar(&d.keyFile, "api-key-file", "", "`file` that holds the key")
@@ -46,6 +49,9 @@ func (d *doctorLive) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&d.o.Models, "live-models", false, "with --live: ask every upstream for its models with the configured key (not billed)")
 	fs.StringVar(&d.o.Probe, "live-probe", "", "with --live: call this `model` ten times, which is billed, and measure the gateway's share")
 	fs.BoolVar(&d.o.AuthProbe, "live-auth-probe", false, "with --live: try the tutorials' logins at the admin UI, two at most")
+	fs.StringVar(&d.kubeconfig, "kubeconfig", "", "check the objects, pods and logs of a cluster too, read-only: a kubeconfig `file`, or in-cluster")
+	fs.StringVar(&d.context, "context", "", "`context` of the kubeconfig (default its current one)")
+	fs.StringVarP(&d.space, "namespace", "n", "", "`namespace` to read of the cluster (default the context's; * is all)")
 	fs.StringVar(&d.record, "record", "", "write what --live saw, without secrets, to this `file`")
 	fs.StringVar(&d.replay, "replay", "", "judge what --record wrote to this `file` instead of looking")
 }
@@ -70,21 +76,24 @@ func secretFlag(name, text, file string) (redact.Secret, string, error) {
 
 // apply arms the options of a run with the look at running systems, if one is
 // asked for.
-func (d *doctorLive) apply(fs *pflag.FlagSet, a *app, o *lint.Options) error {
+func (d *doctorLive) apply(ctx context.Context, fs *pflag.FlagSet, a *app, o *lint.Options) error {
 	if d.replay != "" && (d.on || d.record != "") {
 		return usagef("--replay judges what was seen before; drop --live and --record")
 	}
 	if !d.on {
-		for _, name := range []string{"url", "timeout", "live-required", "api-key", "api-key-file", "database-url", "database-url-file", "redis-url", "redis-url-file", "live-models", "live-probe", "live-auth-probe", "record"} {
+		for _, name := range []string{"url", "live-required", "api-key", "api-key-file", "database-url", "database-url-file", "redis-url", "redis-url-file", "live-models", "live-probe", "live-auth-probe", "record"} {
 			if fs.Changed(name) {
 				return usagef("--%s needs --live", name)
 			}
 		}
-		if d.replay == "" && len(d.logs) == 0 {
+		if d.kubeconfig == "" && (fs.Changed("context") || fs.Changed("namespace")) {
+			return usagef("--context and --namespace need --kubeconfig")
+		}
+		if d.replay == "" && len(d.logs) == 0 && d.kubeconfig == "" {
 			return nil
 		}
 	}
-	if d.on && d.o.Timeout <= 0 {
+	if d.o.Timeout <= 0 {
 		return usagef("--timeout must be above 0")
 	}
 	var err error
@@ -108,6 +117,11 @@ func (d *doctorLive) apply(fs *pflag.FlagSet, a *app, o *lint.Options) error {
 			return usagef("--replay %s: %w", d.replay, err)
 		}
 	}
+	if d.kubeconfig != "" {
+		if err := d.cluster(ctx, a, o, seen); err != nil {
+			return err
+		}
+	}
 	for _, name := range d.logs {
 		l, err := readLog(name)
 		if err != nil {
@@ -120,7 +134,7 @@ func (d *doctorLive) apply(fs *pflag.FlagSet, a *app, o *lint.Options) error {
 			d.observed = seen
 			if d.on {
 				d.observed = d.look(ctx, a, m)
-				d.observed.Logs = seen.Logs
+				d.observed.Logs, d.observed.Cluster = seen.Logs, seen.Cluster
 			}
 		}
 		out := lint.Sight{Hits: live.Judge(d.observed, m)}
@@ -198,5 +212,35 @@ func (d *doctorLive) save() error {
 	if err := os.WriteFile(d.record, append(data, '\n'), 0o600); err != nil {
 		return usagef("--record %s cannot be written: %s", d.record, reason(err))
 	}
+	return nil
+}
+
+// cluster reads a cluster's objects as inputs, and what its pods do.
+func (d *doctorLive) cluster(ctx context.Context, a *app, o *lint.Options, seen *live.Observation) error {
+	var access *cluster.Access
+	var err error
+	if d.kubeconfig == "in-cluster" {
+		access, err = cluster.InCluster()
+	} else {
+		var data []byte
+		if data, err = os.ReadFile(d.kubeconfig); err != nil {
+			return usagef("cannot read --kubeconfig %s: %s", d.kubeconfig, reason(err))
+		}
+		access, err = cluster.ParseKubeconfig(d.kubeconfig, data, filepath.Dir(d.kubeconfig), d.context)
+	}
+	if err != nil {
+		return usagef("--kubeconfig: %w", err)
+	}
+	found, err := cluster.Read(ctx, access, cluster.Options{Namespace: d.space, Timeout: d.o.Timeout})
+	if err != nil {
+		return unreachable(fmt.Errorf("--kubeconfig %s: %w", d.kubeconfig, err))
+	}
+	for _, m := range found.Missed {
+		a.warnf("%s", m)
+	}
+	for _, doc := range found.Documents {
+		o.Documents = append(o.Documents, lint.Document{Name: doc.Name, Data: doc.Data})
+	}
+	seen.Cluster, seen.Logs = &found.Cluster, append(seen.Logs, found.Logs...)
 	return nil
 }

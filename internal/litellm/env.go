@@ -1,9 +1,9 @@
 package litellm
 
 import (
-	"iter"
 	_ "embed"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"

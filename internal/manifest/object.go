@@ -221,8 +221,16 @@ func (o *Object) EmbeddedConfigs(outer []byte) []Embedded {
 
 // EmbeddedText reads one value that holds a YAML file, named by its key.
 func EmbeddedText(o *Object, n *config.Node, outer []byte) (Embedded, bool) {
+	if n == nil || !strings.HasSuffix(n.Key, ".yaml") && !strings.HasSuffix(n.Key, ".yml") {
+		return Embedded{}, false
+	}
+	return EmbeddedValue(o, n, outer)
+}
+
+// EmbeddedValue reads one value that holds a YAML file, whatever its key.
+func EmbeddedValue(o *Object, n *config.Node, outer []byte) (Embedded, bool) {
 	inner, ok := n.Str()
-	if !ok || !strings.HasSuffix(n.Key, ".yaml") && !strings.HasSuffix(n.Key, ".yml") {
+	if !ok {
 		return Embedded{}, false
 	}
 	e := Embedded{Object: o, Key: n.Key, At: n.Where(), Text: []byte(inner)}

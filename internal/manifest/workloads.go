@@ -417,7 +417,7 @@ func (r *reader) join(w *Workload, x *objectIndex) {
 		spec := o.Node.Get("spec")
 		switch o.Kind {
 		case "PodDisruptionBudget":
-			if selects(spec.Get("selector"), w.PodLabels) {
+			if Selects(spec.Get("selector"), w.PodLabels) {
 				w.Budgets = append(w.Budgets, o)
 			}
 		case "Service":
@@ -468,9 +468,9 @@ func selected(sel *config.Node, labels map[string]string) bool {
 	return true
 }
 
-// selects evaluates a label selector. An empty selector selects everything, an
+// Selects evaluates a label selector. An empty selector selects everything, an
 // absent one nothing.
-func selects(sel *config.Node, labels map[string]string) bool {
+func Selects(sel *config.Node, labels map[string]string) bool {
 	if sel == nil || sel.Kind != config.Map {
 		return false
 	}

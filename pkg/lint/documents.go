@@ -205,6 +205,9 @@ func (r *reader) kubernetes(name string, data []byte, doc *config.Node) {
 	for _, o := range manifest.Objects(name, data, []*config.Node{doc}) {
 		r.objects = append(r.objects, o)
 		r.annotations(o)
+		if o.Kind == "Application" || o.Kind == "ApplicationSet" {
+			r.application(name, data, o)
+		}
 		for _, e := range o.EmbeddedConfigs(data) {
 			r.embedded(name, e)
 		}

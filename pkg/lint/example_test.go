@@ -2,6 +2,8 @@ package lint_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +35,7 @@ func run(t *testing.T, files map[string]string, o lint.Options) *lint.Result {
 			}
 		}
 	}
+	o.Chart = miniature()
 	r, err := lint.Run(context.Background(), o)
 	if err != nil {
 		t.Fatalf("lint: %v", err)
@@ -62,8 +65,12 @@ func TestEveryRuleSpeaksOnItsBadExampleOnly(t *testing.T) {
 			continue // proven against servers, in package live
 		}
 		t.Run(r.ID, func(t *testing.T) {
-			bad := run(t, r.Bad.Files(), lint.Options{Flags: r.Bad.Flags})
-			good := run(t, r.Good.Files(), lint.Options{Flags: r.Good.Flags})
+			var only []string
+			if r.OptIn {
+				only = []string{r.ID}
+			}
+			bad := run(t, r.Bad.Files(), lint.Options{Flags: r.Bad.Flags, Only: only})
+			good := run(t, r.Good.Files(), lint.Options{Flags: r.Good.Flags, Only: only})
 			if !slices.Contains(ids(bad), r.ID) {
 				t.Errorf("silent on its bad example; found %v", ids(bad))
 			}
@@ -71,7 +78,7 @@ func TestEveryRuleSpeaksOnItsBadExampleOnly(t *testing.T) {
 				t.Errorf("speaks on its good example")
 			}
 			for _, id := range ids(bad) {
-				if id != r.ID && !slices.Contains(r.Also, id) && !slices.Contains(ids(good), id) {
+				if id != r.ID && r.Also[id] == "" && !slices.Contains(ids(good), id) {
 					t.Errorf("the bad example also brings %s: %s", id, message(bad, id))
 				}
 			}
@@ -101,5 +108,24 @@ func TestTheBaseManifestOfTheExamplesIsClean(t *testing.T) {
 		if h.Severity > 0 {
 			t.Errorf("%s %s %s", h.Pos, h.ID, h.Message)
 		}
+	}
+}
+
+// miniature renders a chart whose templates use two functions, the way the
+// real engine does: one makes another text each time.
+func miniature() func(fs.FS) (map[string]string, error) {
+	n := 0
+	return func(files fs.FS) (map[string]string, error) {
+		out := map[string]string{}
+		return out, fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(files, path)
+			n++
+			text := strings.ReplaceAll(string(data), "{{ randAlphaNum 17 }}", fmt.Sprintf("key%d", n))
+			out["gateway/"+path] = strings.ReplaceAll(text, "{{ required \"masterkey\" .Values.masterkey }}", "given")
+			return err
+		})
 	}
 }

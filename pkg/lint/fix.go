@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
@@ -44,8 +45,8 @@ func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []str
 	slices.Sort(files)
 	for _, file := range files {
 		old, ok := r.Sources[file]
-		if !ok || file == "-" || file == o.StdinName {
-			continue
+		if !ok || file == "-" || file == o.StdinName || strings.HasSuffix(file, renderedSuffix) || slices.ContainsFunc(o.Documents, func(d Document) bool { return d.Name == file }) {
+			continue // no file stands behind it
 		}
 		hits := byFile[file]
 		slices.SortStableFunc(hits, func(a, b rule.Hit) int { return cmp.Compare(a.ID, b.ID) })

@@ -102,8 +102,11 @@ func (r *reader) read(ctx context.Context) error {
 			r.env(f, data)
 		}
 	}
+	for _, d := range r.o.Documents {
+		r.yaml(d.Name, d.Data, false, false)
+	}
 	paths := r.o.Paths
-	if len(paths) == 0 && r.o.ConfigPath == "" {
+	if len(paths) == 0 && r.o.ConfigPath == "" && len(r.o.Documents) == 0 {
 		paths = r.defaultPaths()
 	}
 	for _, p := range paths {
@@ -163,7 +166,11 @@ func (r *reader) path(ctx context.Context, path string) error {
 		r.problem(path, "cannot be read: %s", cause(err))
 		return nil
 	}
-	if info.IsDir() {
+	switch {
+	case info.IsDir() && r.o.Chart != nil && r.isChart(path):
+		r.chart(path, true)
+		return nil
+	case info.IsDir():
 		return r.walk(ctx, path)
 	}
 	if data, ok := r.open(path); ok {
@@ -263,6 +270,10 @@ func (r *reader) walk(ctx context.Context, root string) error {
 				return nil
 			}
 			if d.Name() == ".git" || d.Name() == "node_modules" {
+				return fs.SkipDir
+			}
+			if r.o.Chart != nil && r.isChart(name) {
+				r.chart(name, false)
 				return fs.SkipDir
 			}
 			if d.Name() == "templates" || d.Name() == "charts" {

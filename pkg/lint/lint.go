@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -47,12 +48,26 @@ type Options struct {
 	// inputs say, which may be nothing.
 	Live func(ctx context.Context, m *rule.Model) Sight
 
+	// Documents are texts that stand for files, such as the objects of a
+	// cluster; they are read beside the paths.
+	Documents []Document
+
+	// Chart renders a Helm chart, each template's text by its path; nil leaves
+	// charts alone.
+	Chart func(files fs.FS) (map[string]string, error)
+
 	// Texts are files that the caller has read already, by path.
 	Texts map[string][]byte
 	// Environment, if set, is the process's own, known in full.
 	Environment *config.Env
 
 	overlay map[string][]byte // texts in place of files, for trying fixes out
+}
+
+// Document is a text that stands for a file.
+type Document struct {
+	Name string
+	Data []byte
 }
 
 // Input is one file that was looked at.
@@ -137,6 +152,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	set.apply(&o.Flags)
+	if !o.NoSettings && o.Flags.Memory == nil {
+		if o.Flags.Memory, err = in.state(); err != nil {
+			return nil, err
+		}
+	}
 	if o.Flags.Profile == "" {
 		o.Flags.Profile = rule.Production
 	}
@@ -144,7 +164,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Profile: o.Flags.Profile, Inputs: in.inputs, Problems: in.problems, Notes: in.notes, Sources: in.sources, FailOn: set.failOn}
-	if in.nothing() && (o.Live == nil || len(o.Paths) > 0 || o.ConfigPath != "") {
+	if in.nothing() && (o.Live == nil || len(o.Documents) > 0 || len(o.Paths) > 0 || o.ConfigPath != "") {
 		if len(in.problems) > 0 {
 			return r, nil
 		}
@@ -173,7 +193,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 
 	ran := map[string]bool{}
 	for _, known := range rule.All() {
-		if !selected(known) || set.off(known.ID) || known.Live && o.Live == nil {
+		if !selected(known) || set.off(known.ID) || known.Live && o.Live == nil || known.OptIn && !set.named(known.ID) && !named(o.Only, known) {
 			continue
 		}
 		ran[known.ID] = true
@@ -299,6 +319,14 @@ func (s *suppression) unknownRule() string {
 		s.ids[i] = known.ID
 	}
 	return ""
+}
+
+// named reports whether a list names a rule itself, not its group.
+func named(words []string, known *rule.Rule) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		r, ok := rule.Lookup(strings.TrimSpace(w))
+		return ok && r == known
+	})
 }
 
 // selection builds the filter of --only and --skip.

@@ -63,6 +63,8 @@ func (s *settings) apply(f *rule.Flags) {
 	}
 }
 
+func (s *settings) named(id string) bool { return s.severity[id] != "" }
+
 func (s *settings) off(id string) bool { return s.severity[id] == "off" }
 
 // judge sets a hit's severity by profile and settings; a hit without an id is

@@ -40,6 +40,9 @@ func Judge(seen *Observation, m *rule.Model) []rule.Hit {
 	for _, l := range seen.Logs {
 		j.log(l)
 	}
+	if seen.Cluster != nil {
+		j.cluster(seen.Cluster)
+	}
 	j.clocks()
 	return j.hits
 }

@@ -64,6 +64,7 @@ type Observation struct {
 	Proxies   []Proxy    `json:"proxies,omitempty"`
 	Upstreams []Upstream `json:"upstreams,omitempty"`
 	Logs      []Log      `json:"logs,omitempty"`
+	Cluster   *Cluster   `json:"cluster,omitempty"`
 	Missed    []Missed   `json:"missed,omitempty"`
 }
 

@@ -37,6 +37,9 @@ func profileLines(r *rule.Rule) []string {
 	for _, p := range r.Soft {
 		out = append(out, string(p)+": info")
 	}
+	if r.OptIn {
+		out = append(out, "all: off until --only "+r.ID+" or rules: in .llmgw-doctor.yaml name it")
+	}
 	for _, p := range r.OnlyIn {
 		out = append(out, "only in "+string(p))
 	}
@@ -124,6 +127,7 @@ func RulesMarkdown(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "| [%s](%s.md) | `%s` | %s | %s |\n", r.ID, r.ID, r.Name, r.Severity, r.Title)
 	}
+	coverageTable(b)
 	fmt.Fprintf(b, "\n## What the production page says\n\nLiteLLM's \"best practices for production\" page, statement by statement, and the rules that check it.\n\n| Section | Says | Rules |\n|---|---|---|\n")
 	for _, s := range rule.Coverage() {
 		var links []string
@@ -152,6 +156,9 @@ type jsonRule struct {
 	Closed   bool           `json:"needs_closed_environment"`
 	Off      []rule.Profile `json:"off_in,omitempty"`
 	Soft     []rule.Profile `json:"info_in,omitempty"`
+	OptIn    bool           `json:"off_by_default,omitempty"`
+	Priority int            `json:"priority"`
+	Live     bool           `json:"live"`
 	Sources  []string       `json:"sources"`
 	Bad      string         `json:"bad"`
 	Good     string         `json:"good"`
@@ -166,10 +173,58 @@ func RulesJSON(w io.Writer) error {
 	}{Schema: "llmgw.doctor.rules/1"}
 	for _, r := range rule.All() {
 		out.Rules = append(out.Rules, jsonRule{r.ID, r.Name, r.Group(), r.Severity, r.Target, r.Title, r.When, r.Why, r.Remedy, r.Fix, r.Closed,
-			r.Off, r.Soft, r.Source, r.Bad.Text(), r.Good.Text(), ruleURL + r.ID + ".md"})
+			r.Off, r.Soft, r.OptIn, r.Priority, r.Live, r.Source, r.Bad.Text(), r.Good.Text(), ruleURL + r.ID + ".md"})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(out)
+}
+
+// coverageTable counts the rules there are and the rules the catalogue asks
+// for, by group and priority, and names those that are left out.
+func coverageTable(w io.Writer) {
+	type cell struct{ have, asked int }
+	counts := map[string]*[4]cell{}
+	all := &[4]cell{}
+	var left []rule.Entry
+	for _, e := range rule.Catalogue() {
+		row := counts[e.Group()]
+		if row == nil {
+			row = &[4]cell{}
+			counts[e.Group()] = row
+		}
+		_, have := rule.Lookup(e.ID)
+		if !have {
+			left = append(left, e)
+		}
+		for _, c := range []*cell{&row[e.Priority], &row[0], &all[e.Priority], &all[0]} {
+			c.asked++
+			if have {
+				c.have++
+			}
+		}
+	}
+	fmt.Fprintf(w, "\n## How much of the catalogue there is\n\nRules implemented / in the catalogue.\n\n| Group | P1 | P2 | P3 | All |\n|---|---|---|---|---|\n")
+	line := func(name string, row *[4]cell) {
+		fmt.Fprintf(w, "| %s", name)
+		for _, i := range []int{1, 2, 3, 0} {
+			if row[i].asked == 0 {
+				fmt.Fprint(w, " | –")
+				continue
+			}
+			fmt.Fprintf(w, " | %d/%d", row[i].have, row[i].asked)
+		}
+		fmt.Fprintln(w, " |")
+	}
+	for _, g := range rule.Groups() {
+		line(groupNames[g], counts[g])
+	}
+	line("All", all)
+	if len(left) > 0 {
+		fmt.Fprintf(w, "\n| Left out | Name | Priority | Why |\n|---|---|---|---|\n")
+	}
+	for _, e := range left {
+		fmt.Fprintf(w, "| %s | `%s` | P%d | %s |\n", e.ID, e.Name, e.Priority, e.LeftOut)
+	}
 }

@@ -46,7 +46,7 @@ func init() {
 			Source: []string{"LiteLLM configuration reference", "the router's constructor"},
 			Bad:    Example{Config: "litellm_settings:\n  request_timout: 600\n"},
 			Good:   Example{Config: "litellm_settings:\n  request_timeout: 600\n"},
-			Also:   []string{"TMO001"},
+			Also:   map[string]string{"TMO001": "the misspelt key is the one that would set the timeout"},
 			Engine: true,
 		},
 		&Rule{
@@ -173,7 +173,7 @@ func init() {
 			Source: []string{"how doctor works"},
 			Bad:    Example{Config: "model_list: []  # llmgw:ignore CFG009\n"},
 			Good:   Example{Config: "model_list: []  # llmgw:ignore CFG009 -- filled by the deployer\n"},
-			Also:   []string{"CFG009"},
+			Also:   map[string]string{"CFG009": "the finding that the comment fails to silence"},
 		},
 		&Rule{
 			ID: "CFG017", Name: "unused-suppression", Severity: "warning", Priority: 1, Fix: Safe, Engine: true,
@@ -215,7 +215,7 @@ func init() {
 			Source: []string{"LiteLLM's include"},
 			Bad:    Example{Config: "include: [models.yaml]\ngeneral_settings: {alerting: [slack]}\n", Extra: map[string]string{"models.yaml": oneModel + "general_settings: {disable_error_logs: true}\n"}},
 			Good:   Example{Config: "include: [models.yaml]\ngeneral_settings: {alerting: [slack]}\n", Extra: map[string]string{"models.yaml": oneModel}},
-			Also:   []string{"LOG007"},
+			Also:   map[string]string{"LOG007": "the replaced section held the alerting"},
 		},
 		&Rule{
 			ID: "CFG022", Name: "not-in-this-build", Severity: "error", Priority: 1, Fix: Manual, Target: facts.LLMGW,
@@ -226,7 +226,7 @@ func init() {
 			Source: []string{"docs/compatibility.md, D16 and D17"},
 			Bad:    Example{Config: oneModel + "general_settings: {key_management_system: aws_kms}\n", Flags: Flags{Target: facts.LLMGW}},
 			Good:   Example{Config: oneModel + "general_settings: {alerting: [slack]}\n", Flags: Flags{Target: facts.LLMGW}},
-			Also:   []string{"LOG007"},
+			Also:   map[string]string{"LOG007": "the only callback is the one that is not there"},
 			Check:  notInThisBuild,
 		},
 		&Rule{

@@ -42,3 +42,29 @@ func TestIDsAreGroupedAndFormed(t *testing.T) {
 		t.Error("no suggestion for SEC02")
 	}
 }
+
+// What the catalogue asks for is registered under its name, priority and kind,
+// or left out for a reason that is written down.
+func TestTheCatalogueIsImplementedOrSaysWhyNot(t *testing.T) {
+	asked := map[string]bool{}
+	for _, e := range Catalogue() {
+		asked[e.ID] = true
+		r := byID[e.ID]
+		switch {
+		case r == nil && e.LeftOut == "":
+			t.Errorf("%s %s (P%d) is not registered, and the catalogue says no reason", e.ID, e.Name, e.Priority)
+		case r == nil && e.Priority < 3:
+			t.Errorf("%s %s is P%d and cannot be left out", e.ID, e.Name, e.Priority)
+		case r == nil:
+		case e.LeftOut != "":
+			t.Errorf("%s is registered, and the catalogue says that it is left out", e.ID)
+		case r.Name != e.Name || r.Priority != e.Priority || r.Live != e.Live:
+			t.Errorf("%s is %s, P%d, live %t; the catalogue says %s, P%d, live %t", e.ID, r.Name, r.Priority, r.Live, e.Name, e.Priority, e.Live)
+		}
+	}
+	for _, r := range All() {
+		if !asked[r.ID] {
+			t.Errorf("%s is registered and not in the catalogue", r.ID)
+		}
+	}
+}

@@ -18,7 +18,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 1", "LiteLLM database sizing guide", "LiteLLM issues 14325, 18708 and 18780"},
 			Bad:    k8s("maxReplicas: 6", "maxReplicas: 30").flags(Flags{MaxConnections: facts.NewInt(200, "--max-connections", finding.Position{})}),
 			Good:   k8sGood("maxReplicas: 6").flags(Flags{MaxConnections: facts.NewInt(200, "--max-connections", finding.Position{})}),
-			Also:   []string{"DB013"},
+			Also:   map[string]string{"DB013": "so many replicas write spend that the buffer is worth having"},
 			Check: func(u *Unit) []Hit {
 				return u.pool(facts.Exceeds, sevError, "the deployment can open more Postgres connections than the server accepts")
 			},

@@ -49,7 +49,7 @@ func init() {
 			Source: []string{"LiteLLM production guide", "LiteLLM guide to database deadlocks"},
 			Bad:    k8s("maxReplicas: 6", "maxReplicas: 12"),
 			Good:   k8sGood("maxReplicas: 6"),
-			Also:   []string{"DB003"},
+			Also:   map[string]string{"DB003": "more replicas, and no ceiling is given"},
 			Check: func(u *Unit) []Hit {
 				const path = general + "use_redis_transaction_buffer"
 				rps := u.Model.Flags.ExpectedRPS

@@ -29,7 +29,7 @@ func init() {
 			},
 		},
 		&Rule{
-			ID: "DB008", Name: "migrations-through-pooler", Severity: "warning", Priority: 2, Fix: Manual, Closed: true,
+			ID: "DB008", Name: "migrations-through-pooler", Severity: "warning", Priority: 1, Fix: Manual, Closed: true,
 			Title:  "migrations would run through the pooler",
 			When:   "the database URL leads to a pooler, DIRECT_URL is certainly absent, and this process runs migrations.",
 			Why:    "migrations hold an advisory lock for the session, which a transaction pooler does not keep together.",

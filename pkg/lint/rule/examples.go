@@ -139,6 +139,16 @@ apiVersion: v1
 kind: Service
 metadata: {name: litellm}
 spec: {selector: {app: litellm}, ports: [{port: 4000, targetPort: http}]}
+` + basePolicy
+
+const basePolicy = `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: litellm}
+spec:
+  podSelector: {matchLabels: {app: litellm}}
+  policyTypes: [Ingress]
+  ingress: [{ports: [{port: 4000}]}]
 `
 
 // k8s is the base manifest with good replaced by bad.

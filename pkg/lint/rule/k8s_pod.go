@@ -21,7 +21,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, read-only file system", "kube-linter, no-read-only-root-fs"},
 			Bad:    k8s(baseSecurity, `securityContext: {runAsNonRoot: true, runAsUser: 101, capabilities: {drop: ["ALL"]}}`),
 			Good:   k8sGood(baseSecurity),
-			Also:   []string{"K8S038"},
+			Also:   map[string]string{"K8S038": "a security context without the field is an open one"},
 			Check: func(u *Unit) []Hit {
 				return when(u.Container != nil && !u.Container.Security.ReadOnlyRoot.True(), u.securityAt(), "securityContext.readOnlyRootFilesystem", sevWarn, "the root filesystem is writable")
 			},
@@ -127,7 +127,7 @@ func init() {
 			Source: []string{"LiteLLM security best practices", "kube-linter, latest-tag"},
 			Bad:    k8s("image: ghcr.io/berriai/litellm:v1.91.4\n          args", "image: ghcr.io/berriai/litellm:main-stable\n          args"),
 			Good:   k8sGood("image: ghcr.io/berriai/litellm:v1.91.4"),
-			Also:   []string{"MIG007"},
+			Also:   map[string]string{"MIG007": "the Job names another image than the pods"},
 			Check: func(u *Unit) []Hit {
 				if u.Workload == nil {
 					return nil

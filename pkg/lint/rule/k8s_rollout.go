@@ -36,7 +36,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 3c"},
 			Bad:    k8s("    "+baseRolling+"\n", ""),
 			Good:   k8sGood(baseRolling),
-			Also:   []string{"DB003"},
+			Also:   map[string]string{"DB003": "the surge of a rollout changes the sum, and no ceiling is given"},
 			Check: func(u *Unit) []Hit {
 				w := u.Workload
 				if w == nil || w.Kind != "Deployment" && w.Kind != "Rollout" || w.Strategy.Type.Value == "Recreate" || w.Strategy.MaxUnavailable.IsZero() {
@@ -176,7 +176,7 @@ func init() {
 			Source: []string{"kube-linter, dangling-horizontalpodautoscaler"},
 			Bad:    k8s("scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: litellm}", "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: litelm}"),
 			Good:   k8sGood("scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: litellm}"),
-			Also:   []string{"K8S016", "MIG001", "RDS002"},
+			Also:   map[string]string{"K8S016": "without its autoscaler the Deployment has one replica", "MIG001": "as above", "RDS002": "as above"},
 			Check: func(u *Unit) []Hit {
 				if !u.first() {
 					return nil

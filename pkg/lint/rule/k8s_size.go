@@ -113,7 +113,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, sections 3 and 3a", "LiteLLM issue 26886"},
 			Bad:    k8s(`"--num_workers", "1"`, `"--num_workers", "4"`).and(`requests: {cpu: "1", memory: 4Gi}`, `requests: {cpu: "4", memory: 16Gi}`).and(`limits: {cpu: "1", memory: 4Gi}`, `limits: {cpu: "4", memory: 16Gi}`),
 			Good:   k8sGood(`args: ["--num_workers", "1"]`),
-			Also:   []string{"PRF002", "DB003", "PRF003"},
+			Also:   map[string]string{"PRF002": "several workers need a manager", "DB003": "each worker has a pool, and no ceiling is given", "PRF003": "they recycle together"},
 			Check: func(u *Unit) []Hit {
 				pos := u.Args.Pos
 				if p := u.W.Pos; !p.IsZero() {

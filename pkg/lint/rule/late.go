@@ -78,7 +78,7 @@ func registerLateConfig() {
 			Source: []string{"LiteLLM troubleshooting guide, callbacks"},
 			Bad:    Example{Config: oneModel + "litellm_settings: {callbacks: [" + manyCallbacks(31) + "]}\n", Show: "litellm_settings:\n  callbacks: [cb1, cb2, ..., cb31]"},
 			Good:   Example{Config: oneModel + "litellm_settings: {callbacks: [prometheus, otel]}\n"},
-			Also:   []string{"CFG022", "SEC031"},
+			Also:   map[string]string{"CFG022": "callbacks of that number are no names llmgw knows", "SEC031": "as CFG022"},
 			Check: func(u *Unit) []Hit {
 				limit := 30
 				if v := u.variable("LITELLM_MAX_CALLBACKS"); v.State == Known {
@@ -255,7 +255,7 @@ func registerLateManifests() {
 			Bad: k8s("            - {name: DATABASE_URL, valueFrom: {secretKeyRef: {name: litellm, key: database}}}\n", "").
 				and("          resources:\n            requests:", "          envFrom: [{secretRef: {name: litellm-database}}]\n          resources:\n            requests:"),
 			Good: k8sGood("the Job: {name: DATABASE_URL, valueFrom: {secretKeyRef: {name: litellm, key: database}}}"),
-			Also: []string{"CFG014"},
+			Also: map[string]string{"CFG014": "the Secret behind envFrom is not among the inputs"},
 			Check: func(u *Unit) []Hit {
 				if u.Container == nil {
 					return nil
@@ -285,6 +285,35 @@ func registerLateManifests() {
 					}
 				}
 				return out
+			},
+		},
+		&Rule{
+			ID: "K8S041", Name: "no-network-policy", Severity: "info", Priority: 3, Fix: Manual, Off: off,
+			Title:  "any pod may reach the gateway's pods",
+			When:   "no NetworkPolicy among the inputs selects the pods of the gateway.",
+			Why:    "every pod of the cluster reaches the gateway, and the gateway reaches every address: one hole elsewhere is enough to use its keys.",
+			Remedy: "add a NetworkPolicy that lets in the ingress and Prometheus, and out DNS, Postgres, Redis and the upstreams; llmgw render k8s writes one.",
+			Source: []string{"Kubernetes, network policies"},
+			Bad:    k8s(basePolicy, ""),
+			Good:   k8sGood(basePolicy),
+			Check: func(u *Unit) []Hit {
+				w := u.Workload
+				if w == nil {
+					return nil
+				}
+				for _, o := range u.objects("NetworkPolicy", "CiliumNetworkPolicy") {
+					if o.Namespace != "" && w.Namespace != "" && o.Namespace != w.Namespace {
+						continue
+					}
+					sel := o.Node.Get("spec").Get("podSelector")
+					if o.Kind == "CiliumNetworkPolicy" {
+						sel = o.Node.Get("spec").Get("endpointSelector")
+					}
+					if manifest.Selects(sel, w.PodLabels) {
+						return nil
+					}
+				}
+				return []Hit{hitf(w.NamePos, "metadata.name", sevInfo, "no NetworkPolicy among the inputs selects the pods of %s %s", w.Kind, w.Name)}
 			},
 		},
 		&Rule{

@@ -174,7 +174,7 @@ func init() {
 				on := u.Node(path).IsScalar() || u.Node(path).Len() > 0
 				return when(on && !u.On(settings+"redact_messages_in_exceptions"), u.At(path), path, sevInfo, "alerts contain what users wrote: redact_messages_in_exceptions is not true")
 			},
-			Also: []string{"TMO001"},
+			Also: map[string]string{"TMO001": "the section with the timeout is not in it"},
 		},
 		&Rule{
 			ID: "LOG011", Name: "callback-env-missing", Severity: "error", Priority: 1, Fix: Manual, Closed: true,

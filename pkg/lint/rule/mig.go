@@ -160,7 +160,7 @@ func init() {
 			},
 		},
 		&Rule{
-			ID: "MIG011", Name: "job-without-hook", Severity: "warning", Priority: 2, Fix: Safe,
+			ID: "MIG011", Name: "job-without-hook", Severity: "warning", Priority: 1, Fix: Safe,
 			Title:  "the migration Job runs once, if at all in time",
 			When:   "a migration Job carries no Helm or Argo CD hook annotation.",
 			Why:    "a plain Job cannot be changed: the second deploy fails or does not run it, and nothing makes it run before the pods.",

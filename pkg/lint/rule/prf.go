@@ -78,7 +78,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 3"},
 			Bad:    k8s(`"--num_workers", "1", `, `"--num_workers", "1", "--run_gunicorn", `),
 			Good:   k8sGood(`args: ["--num_workers", "1"]`),
-			Also:   []string{"TMO011"},
+			Also:   map[string]string{"TMO011": "Gunicorn grants 30 s"},
 			Check: func(u *Unit) []Hit {
 				return when(u.Args.Has("run_gunicorn") && u.W.Value == 1, u.Args.Pos, "--run_gunicorn", sevInfo, "Gunicorn supervises one worker only")
 			},

@@ -66,8 +66,8 @@ type Rule struct {
 	Source   []string     // where the knowledge comes from
 	Bad      Example
 	Good     Example
-	// Also names rules that rightly speak on the bad example too.
-	Also []string
+	// Also names rules that rightly speak on the bad example too, and why.
+	Also map[string]string
 	// Closed marks rules that prove an absence and are silent while an
 	// environment source is unread.
 	Closed bool
@@ -75,6 +75,8 @@ type Rule struct {
 	Engine bool
 	// Live marks rules whose evidence is a running system; package live finds it.
 	Live bool
+	// OptIn marks rules that speak only when --only or the settings name them.
+	OptIn bool
 	// Off lists the profiles in which the rule does not run, Soft those in
 	// which it is info; OnlyIn, when set, the profiles in which it runs at all.
 	Off, Soft, OnlyIn []Profile
@@ -82,7 +84,9 @@ type Rule struct {
 }
 
 // Group is the letters of the id: CFG, SEC, DB ...
-func (r *Rule) Group() string { return strings.TrimRight(r.ID, "0123456789") }
+func (r *Rule) Group() string { return groupOf(r.ID) }
+
+func groupOf(id string) string { return id[:len(id)-3] }
 
 // Highest is the severity the rule can reach.
 func (r *Rule) Highest() finding.Severity {

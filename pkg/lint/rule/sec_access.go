@@ -203,7 +203,7 @@ func init() {
 			Source: []string{"LiteLLM security update of March 2026", "LiteLLM issues 24512 and 24518"},
 			Bad:    k8s("image: ghcr.io/berriai/litellm:v1.91.4\n          args", "image: ghcr.io/berriai/litellm:v1.82.8\n          args"),
 			Good:   k8sGood("image: ghcr.io/berriai/litellm:v1.91.4"),
-			Also:   []string{"SEC024", "MIG007"},
+			Also:   map[string]string{"SEC024": "a compromised release has advisories", "MIG007": "the Job runs another release"},
 			Check: func(u *Unit) []Hit {
 				bad := u.VersionKnown && u.Version.Release[0] == 1 && u.Version.Release[1] == 82 && (u.Version.Release[2] == 7 || u.Version.Release[2] == 8)
 				return when(bad, u.versionAt(), "", sevError, "LiteLLM %s carried a credential stealer", u.Version)
@@ -218,7 +218,7 @@ func init() {
 			Source: []string{"LiteLLM security blog, March and April 2026"},
 			Bad:    k8s("image: ghcr.io/berriai/litellm:v1.91.4\n          args", "image: ghcr.io/berriai/litellm:v1.82.0\n          args"),
 			Good:   k8sGood("image: ghcr.io/berriai/litellm:v1.91.4"),
-			Also:   []string{"MIG007"},
+			Also:   map[string]string{"MIG007": "the Job runs another release"},
 			Check:  vulnerable,
 		},
 		&Rule{

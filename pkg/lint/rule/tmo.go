@@ -76,7 +76,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 3c", "kubernetes/kubernetes issue 74160", "LiteLLM issue 14334"},
 			Bad:    k8s("terminationGracePeriodSeconds: 620", "terminationGracePeriodSeconds: 30"),
 			Good:   k8sGood("terminationGracePeriodSeconds: 620"),
-			Also:   []string{"DB025"},
+			Also:   map[string]string{"DB025": "a pod that ends at once cannot write its last spend either"},
 			Check:  graceTooShort,
 		},
 		&Rule{
@@ -215,7 +215,7 @@ func init() {
 			Source: []string{"LiteLLM production guide, section 3c"},
 			Bad:    k8s(`"--num_workers", "1", `, `"--num_workers", "1", "--run_gunicorn", `),
 			Good:   k8sGood(`args: ["--num_workers", "1"]`),
-			Also:   []string{"PRF005"},
+			Also:   map[string]string{"PRF005": "one worker needs no Gunicorn"},
 			Check: func(u *Unit) []Hit {
 				return when(u.Args.Has("run_gunicorn") && u.Facts.Request.Value > 30, u.Args.Pos, "--run_gunicorn", sevInfo, "Gunicorn gives requests 30 seconds to end, a request may take %s", u.Facts.Request)
 			},

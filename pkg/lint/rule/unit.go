@@ -28,6 +28,7 @@ type Flags struct {
 	ClientTimeout     facts.Seconds
 	LBIdle            facts.Seconds
 	MaxAttempts       int // 12 when 0
+	Memory            *Memory
 }
 
 // Config is one gateway config among the inputs.

@@ -19,7 +19,11 @@ import (
 )
 
 // Engine is Helm 3's.
-type Engine struct{}
+type Engine struct {
+	// Lenient takes a value that is not there for nothing, as helm template
+	// does; the embedded chart is held to more.
+	Lenient bool
+}
 
 var _ render.Engine = Engine{}
 
@@ -79,7 +83,7 @@ func copyMap(m map[string]any) map[string]any {
 }
 
 // Render loads the chart and renders every template of it.
-func (Engine) Render(files fs.FS, release render.Release, values map[string]any) (map[string]string, error) {
+func (e Engine) Render(files fs.FS, release render.Release, values map[string]any) (map[string]string, error) {
 	ch, err := load(files)
 	if err != nil {
 		return nil, fmt.Errorf("load the chart: %w", err)
@@ -97,7 +101,7 @@ func (Engine) Render(files fs.FS, release render.Release, values map[string]any)
 	if r, ok := top["Release"].(map[string]any); ok {
 		r["Service"] = release.Service
 	}
-	out, err := engine.Engine{Strict: true}.Render(ch, top)
+	out, err := engine.Engine{Strict: !e.Lenient}.Render(ch, top)
 	if err != nil {
 		return nil, templateError(err)
 	}
