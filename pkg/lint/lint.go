@@ -212,6 +212,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 	}
 	hits = append(hits, in.openEnvironment(model)...)
+	for i := range hits {
+		model.Repair(&hits[i])
+	}
 	hits = slices.DeleteFunc(hits, func(h rule.Hit) bool {
 		known, ok := rule.Lookup(h.ID)
 		return ok && (!selected(known) || set.off(known.ID))

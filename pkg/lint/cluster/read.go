@@ -182,16 +182,15 @@ func at(m map[string]any, key string) time.Time {
 
 // owner is the workload behind an object: of a ReplicaSet, its Deployment.
 func owner(meta map[string]any) string {
-	for _, o := range items(meta, "ownerReferences") {
-		name := str(o, "name")
-		if str(o, "kind") == "ReplicaSet" {
-			if i := strings.LastIndexByte(name, '-'); i > 0 {
-				name = name[:i]
-			}
-		}
-		return name
+	owners := items(meta, "ownerReferences")
+	if len(owners) == 0 {
+		return ""
 	}
-	return ""
+	name := str(owners[0], "name")
+	if i := strings.LastIndexByte(name, '-'); i > 0 && str(owners[0], "kind") == "ReplicaSet" {
+		name = name[:i]
+	}
+	return name
 }
 
 // gateway reports whether a container runs the gateway.

@@ -145,7 +145,7 @@ func init() {
 			Good:   Example{Config: "include: [models.yaml]\n", Extra: map[string]string{"models.yaml": oneModel}},
 		},
 		&Rule{
-			ID: "CFG013", Name: "deprecated-key", Severity: "info", Priority: 3, Fix: Manual, Engine: true,
+			ID: "CFG013", Name: "deprecated-key", Severity: "info", Priority: 3, Fix: Safe, Engine: true,
 			Title:  "a setting that has been replaced, or does nothing",
 			When:   "a key is deprecated, or accepted without effect.",
 			Why:    "dead configuration misleads the next reader.",

@@ -12,8 +12,14 @@ import (
 // of its own under the section's key, indented like the first entry, or behind
 // the opening brace. It is nil where the text cannot be edited with certainty.
 func (u *Unit) insert(section, entry string) []finding.Edit {
+	if !u.editable() {
+		return nil
+	}
+	if !u.Config.Root.Has(section) {
+		return u.newSection(section, entry)
+	}
 	n := u.Section(section)
-	if n == nil || n.Kind != config.Map || n.Len() == 0 || !u.Config.Exact || u.Config.Root.Has("include") {
+	if n == nil || n.Kind != config.Map || n.Len() == 0 {
 		return nil
 	}
 	for c := range n.Walk() {
@@ -39,6 +45,22 @@ func (u *Unit) insert(section, entry string) []finding.Edit {
 	edit.Offset, edit.End = at, at
 	edit.Text = strings.Repeat(" ", first.Col-1) + entry + u.newline()
 	return []finding.Edit{edit}
+}
+
+// newSection adds a section behind the last one of a config that is a file of
+// its own.
+func (u *Unit) newSection(section, entry string) []finding.Edit {
+	data := u.Config.Data
+	root := u.Config.Root
+	if u.Config.Object != nil || root.Style != config.Block || len(data) == 0 || data[len(data)-1] != '\n' || root.Len() == 0 || root.At(0).KeyPos.Col != 1 || bytes.HasPrefix(data, []byte("---")) || bytes.Contains(data, []byte("\n---")) || bytes.Contains(data, []byte("\n...")) {
+		return nil
+	}
+	last := root.At(root.Len() - 1)
+	if last.Style == config.Literal || last.Style == config.Folded {
+		return nil
+	}
+	end := len(data)
+	return []finding.Edit{{File: root.At(0).KeyPos.File, Offset: end, End: end, Text: section + ":" + u.newline() + "  " + entry + u.newline()}}
 }
 
 // newline is the line ending of the config.

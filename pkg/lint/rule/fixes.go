@@ -59,10 +59,21 @@ var fixers = map[string]func(u *Unit, h Hit) []finding.Edit{
 		return append(replaceValue(n, "RollingUpdate"), u.insertInto(strategy, rolling)...)
 	},
 	"K8S014": func(u *Unit, h Hit) []finding.Edit {
-		if n := u.nodeAt(h.Pos); n == nil || n.Key != "maxUnavailable" {
+		const rolling = "rollingUpdate: {maxUnavailable: 0, maxSurge: 1}"
+		n := u.nodeAt(h.Pos)
+		switch {
+		case n == nil || u.Workload.Form != manifest.FromObject:
 			return nil
+		case n.Key == "maxUnavailable":
+			return replaceHere(u, h, "0")
+		case n.Key == "strategy" && n.Has("rollingUpdate"):
+			return u.insertInto(n.Get("rollingUpdate"), "maxUnavailable: 0")
+		case n.Key == "strategy":
+			return u.insertInto(n, rolling)
+		case n.Key == "spec" && !n.Has("strategy"):
+			return u.insertInto(n, "strategy: {type: RollingUpdate, "+rolling+"}")
 		}
-		return replaceHere(u, h, "0")
+		return nil
 	},
 	"K8S015": func(u *Unit, h Hit) []finding.Edit {
 		if n := u.nodeAt(h.Pos); n == nil || n.Key != "maxSurge" {
@@ -278,7 +289,13 @@ func deleteHere(u *Unit, h Hit) []finding.Edit {
 	}
 	list := n.Parent()
 	data := u.text(n)
-	if list == nil || list.Len() < 2 || data == nil || list.Style == config.Flow {
+	if list == nil || data == nil {
+		return nil
+	}
+	if list.Style == config.Flow {
+		return deleteFlow(n, data)
+	}
+	if list.Len() < 2 {
 		return nil
 	}
 	at := n.KeyPos.Offset
@@ -443,8 +460,8 @@ func (u *Unit) appendItem(list *config.Node, item string) []finding.Edit {
 	}
 	last := list.At(list.Len() - 1)
 	if list.Style == config.Flow {
-		at := list.At(0).Pos.Offset
-		return []finding.Edit{{File: list.Pos.File, Offset: at, End: at, Text: item + ", "}}
+		at := last.Pos.End
+		return []finding.Edit{{File: list.Pos.File, Offset: at, End: at, Text: ", " + item}}
 	}
 	end := last.Pos.End
 	for c := range last.Walk() {

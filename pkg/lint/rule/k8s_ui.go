@@ -9,7 +9,7 @@ import (
 func init() {
 	register(
 		&Rule{
-			ID: "K8S033", Name: "ui-init-image-mismatch", Severity: "warning", Priority: 2, Fix: Manual, Target: facts.LiteLLM, Off: []Profile{Dev},
+			ID: "K8S033", Name: "ui-init-image-mismatch", Severity: "warning", Priority: 2, Fix: Safe, Target: facts.LiteLLM, Off: []Profile{Dev},
 			Title:  "the UI of one release, the API of another",
 			When:   "an init container of LiteLLM that copies the UI uses another image reference than the gateway container.",
 			Why:    "the UI calls routes that the API does not have.",

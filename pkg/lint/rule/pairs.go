@@ -33,7 +33,7 @@ func init() {
 			},
 		},
 		&Rule{
-			ID: "LOG013", Name: "callback-twice", Severity: "warning", Priority: 3, Fix: Manual,
+			ID: "LOG013", Name: "callback-twice", Severity: "warning", Priority: 3, Fix: Safe,
 			Title:  "a callback is listed twice",
 			When:   "the same name stands in callbacks and in success_callback or failure_callback.",
 			Why:    "its events are sent twice.",

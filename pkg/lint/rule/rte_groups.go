@@ -14,7 +14,7 @@ import (
 func init() {
 	register(
 		&Rule{
-			ID: "RTE012", Name: "duplicate-deployment", Severity: "warning", Priority: 2, Fix: Manual,
+			ID: "RTE012", Name: "duplicate-deployment", Severity: "warning", Priority: 2, Fix: Safe,
 			Title:  "one deployment, listed twice",
 			When:   "two entries of model_list have the same model_name and the same litellm_params.",
 			Why:    "the endpoint gets twice the weight, and a second region that was meant is missing.",
