@@ -248,29 +248,68 @@ func encodePassword(u *Unit, h Hit) []finding.Edit {
 	if !ok || strings.ContainsAny(rest[at+1:], "@ ") {
 		return nil
 	}
-	var b strings.Builder
+	// One edit a character, so that no edit holds the password.
+	file, data, from := u.written(v)
+	if from < 0 {
+		return nil
+	}
+	from += len(scheme) + len("://") + len(user) + len(":")
+	var out []finding.Edit
 	for i := 0; i < len(password); i++ {
 		c := password[i]
 		switch {
 		case c == '%' && i+2 < len(password) && hexDigit(password[i+1]) && hexDigit(password[i+2]),
 			c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._~", c) >= 0:
-			b.WriteByte(c)
+		case data[from+i] != c:
+			return nil
 		default:
-			fmt.Fprintf(&b, "%%%02X", c)
+			out = append(out, finding.Edit{File: file, Offset: from + i, End: from + i + 1, Text: fmt.Sprintf("%%%02X", c)})
 		}
 	}
-	url := scheme + "://" + user + ":" + b.String() + "@" + rest[at+1:]
+	return out
+}
+
+// written finds where a value stands in the text of its file letter by letter;
+// -1 when it is written with escapes or shared.
+func (u *Unit) written(v Val) (file string, data []byte, at int) {
+	from, to := 0, 0
 	if v.Ref == "" {
 		if v.Node == nil || shared(v.Node) || !u.editable() {
-			return nil
+			return "", nil, -1
 		}
-		return replaceValue(v.Node, config.Quote(url))
+		file, data, from, to = v.Node.Pos.File, u.Config.Data, v.Node.Pos.Offset, v.Node.Pos.End
+	} else {
+		e, ok := u.Env.Lookup(v.Ref)
+		if !ok {
+			return "", nil, -1
+		}
+		for _, f := range u.Model.EnvFiles {
+			if f.File != e.Pos.File {
+				continue
+			}
+			i := slices.IndexFunc(f.Vars, func(w config.Var) bool { return w.Name == e.Name && w.Pos.Line == e.Pos.Line })
+			if i < 0 {
+				return "", nil, -1
+			}
+			file, data, from, to = f.File, f.Data, f.Vars[i].ValuePos.Offset, f.Vars[i].ValuePos.End
+		}
+		if n := u.nodeAt(e.Pos); data == nil && n != nil && !shared(n) {
+			if n.Key == "name" {
+				n = n.Parent().Get("value")
+			}
+			if n != nil {
+				file, data, from, to = n.Pos.File, u.text(n), n.Pos.Offset, n.Pos.End
+			}
+		}
 	}
-	e, ok := u.Env.Lookup(v.Ref)
-	if !ok {
-		return nil
+	if data == nil || from < 0 || from > to || to > len(data) {
+		return "", nil, -1
 	}
-	return u.replaceVariable(e, url, config.Quote(url))
+	i := bytes.Index(data[from:to], []byte(v.Text))
+	if i < 0 {
+		return "", nil, -1
+	}
+	return file, data, from + i
 }
 
 func hexDigit(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF", c) >= 0 }
@@ -355,7 +394,9 @@ func writableDirs(volume, size string, pairs ...string) func(*Unit, Hit) []findi
 func joinInsertions(edits []finding.Edit) []finding.Edit {
 	var out []finding.Edit
 	for _, e := range edits {
-		i := slices.IndexFunc(out, func(o finding.Edit) bool { return o.File == e.File && o.Offset == e.Offset && o.End == e.End && o.Offset == o.End })
+		i := slices.IndexFunc(out, func(o finding.Edit) bool {
+			return o.File == e.File && o.Offset == e.Offset && o.End == e.End && o.Offset == o.End
+		})
 		if i < 0 {
 			out = append(out, e)
 			continue
