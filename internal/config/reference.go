@@ -223,6 +223,7 @@ func distance(a, b string, limit int) int {
 
 var (
 	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	passHeader = regexp.MustCompile(`^general_settings\.pass_through_endpoints\[\d+\]\.headers\.`)
 	// lookalikes are spellings of references that nothing expands.
 	lookalikes = []*regexp.Regexp{
 		regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?[-=?+][^}]*)?\}`),
@@ -258,6 +259,9 @@ func (l *loader) malformedReferences() {
 			m := re.FindStringSubmatch(text)
 			if m == nil {
 				continue
+			}
+			if i == len(lookalikes)-1 && passHeader.MatchString(n.Path()) {
+				break // LiteLLM expands it there, and there alone
 			}
 			what := text
 			switch {

@@ -107,7 +107,9 @@ func answerImages(w http.ResponseWriter, in mediaCall) {
 	for i := range data {
 		data[i] = map[string]any{"b64_json": onePixel}
 	}
-	reply(w, map[string]any{"created": 1767225600, "data": data, "usage": map[string]any{"input_tokens": 5, "output_tokens": 10 * len(data), "total_tokens": 5 + 10*len(data)}})
+	reply(w, map[string]any{"created": 1767225600, "data": data, "usage": map[string]any{
+		"input_tokens": 5, "output_tokens": 10 * len(data), "total_tokens": 5 + 10*len(data), "input_tokens_details": map[string]int{"text_tokens": 5, "image_tokens": 0},
+	}})
 }
 
 // answerSpeech sends bytes that are no sound, as many as there is text.
@@ -136,13 +138,22 @@ func answerTranscript(w http.ResponseWriter, in mediaCall) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, text+"\n")
 	default:
-		reply(w, map[string]any{"text": text, "usage": map[string]any{"type": "tokens", "input_tokens": 7, "output_tokens": 4, "total_tokens": 11}})
+		reply(w, map[string]any{"text": text, "usage": map[string]any{
+			"type": "tokens", "input_tokens": 7, "output_tokens": 4, "total_tokens": 11, "input_token_details": map[string]int{"text_tokens": 0, "audio_tokens": 7},
+		}})
 	}
 }
 
 func answerModeration(w http.ResponseWriter, in mediaCall) {
+	categories, scores := map[string]bool{}, map[string]float64{}
+	for _, name := range [...]string{
+		"harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm", "self-harm/intent", "self-harm/instructions",
+		"sexual", "sexual/minors", "violence", "violence/graphic",
+	} {
+		categories[name], scores[name] = false, 0.01
+	}
 	reply(w, map[string]any{"id": "modr-mock", "model": in.Model, "results": []any{map[string]any{
-		"flagged": false, "categories": map[string]bool{"violence": false}, "category_scores": map[string]float64{"violence": 0.01},
+		"flagged": false, "categories": categories, "category_scores": scores,
 	}}})
 }
 

@@ -36,6 +36,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.otel()
 	l.alerts()
 	l.models()
+	l.passThrough()
 	l.unserved()
 	return l.c, l.findings
 }
@@ -86,6 +87,9 @@ func (l *loader) general() {
 	l.c.API.MaxAnswer = l.megabytes(g.Get("max_response_size_mb"))
 	if on := l.flag(g.Get("cancel_on_disconnect")); on != nil {
 		l.c.API.CancelOnDisconnect = *on
+	}
+	if on := l.flag(g.Get("dangerously_allow_mock_testing_request_params")); on != nil {
+		l.c.API.AllowMockTesting = *on
 	}
 	if on := l.flag(own.Get("version_headers")); on != nil {
 		l.c.API.HideVersions = !*on

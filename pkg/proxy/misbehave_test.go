@@ -255,7 +255,7 @@ func TestUnknownPathsAnswerLikeTheFramework(t *testing.T) {
 		{"GET", "/health/liveliness", 200, `"I'm alive!"`},
 		{"GET", "/health/liveness", 200, `"I'm alive!"`},
 		{"GET", "/health/readiness", 200, `{"status":"healthy","db":"Not connected"}`},
-		{"OPTIONS", "/health/readiness", 200, `{}`},
+		{"OPTIONS", "/health/readiness", 200, ""},
 		{"GET", "/test", 200, `{"route":"/test"}`},
 	} {
 		req, _ := http.NewRequest(tt.method, url+tt.path, nil)
@@ -287,7 +287,7 @@ func TestAClientThatLeavesCancelsItsStream(t *testing.T) {
 		Sink:        func(b []call.Call) { calls <- b[0] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","stream":true}`))
+	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","messages":[],"stream":true}`))
 	req.Header.Set("Authorization", "Bearer "+testKey)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -323,7 +323,7 @@ func TestAClientThatLeavesBeforeTheFirstEvent(t *testing.T) {
 		Sink:        func(b []call.Call) { calls <- b[0] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","stream":true}`))
+	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","messages":[],"stream":true}`))
 	req.Header.Set("Authorization", "Bearer "+testKey)
 	go func() { <-started; cancel() }()
 	if _, err := http.DefaultClient.Do(req); err == nil {
@@ -354,7 +354,7 @@ func TestAnAnswerIsFetchedForAClientThatLeft(t *testing.T) {
 		Sink:        func(b []call.Call) { calls <- b[0] },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast"}`))
+	req, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","messages":[]}`))
 	req.Header.Set("Authorization", "Bearer "+testKey)
 	go func() {
 		<-started
@@ -428,7 +428,7 @@ func TestDrainFinishesStreams(t *testing.T) {
 		io.WriteString(w, `data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
 	})
 	p, url, stop, ended := startGateway(t, Config{Deployments: []*call.Deployment{deployment(t, "d1", base)}})
-	req, _ := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","stream":true}`))
+	req, _ := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","messages":[],"stream":true}`))
 	req.Header.Set("Authorization", "Bearer "+testKey)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -473,7 +473,7 @@ func TestDrainDeadlineCutsAndSaysSo(t *testing.T) {
 		Deployments:     []*call.Deployment{deployment(t, "d1", base)},
 		ShutdownTimeout: 50 * time.Millisecond,
 	})
-	req, _ := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","stream":true}`))
+	req, _ := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"fast","messages":[],"stream":true}`))
 	req.Header.Set("Authorization", "Bearer "+testKey)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -124,7 +124,7 @@ func TestPagesNeedNothingFromElsewhere(t *testing.T) {
 func TestOperatorsAnswers(t *testing.T) {
 	_, url := gateway(t, Config{API: api.Options{NoDocs: true}})
 	for path, want := range map[string]string{
-		"/health/backlog":                `200 {"in_flight_requests":1}`,
+		"/health/backlog":                `200 {"in_flight_requests":1,"admitted_requests":0,"queued_requests":0,"rejected_requests":0}`,
 		"/health/services":               `422 {"detail":[{"type":"missing","loc":["query","service"],"msg":"Field required"}]}`,
 		"/health/services?service=slack": `422 {"error":{"message":"{'error': '\"slack\" not in proxy config: general_settings. Unable to test this.'}","type":"auth_error","param":"None","code":"422"}}`,
 		"/health/license":                `200 {"has_license":false,"license_type":"community","expiration_date":null,"allowed_features":[],"limits":{"max_users":null,"max_teams":null}}`,

@@ -253,5 +253,8 @@ func (c *Config) Secrets() []redact.Secret {
 	for _, d := range c.Deployments {
 		list = append(list, d.Secrets...)
 	}
+	for _, p := range c.API.PassThrough {
+		list = append(list, p.Secrets...)
+	}
 	return list
 }

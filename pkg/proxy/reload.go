@@ -48,6 +48,7 @@ func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 		o.Cache, o.CacheAdmin = k, k
 	}
 	o.Health = p
+	o.Fallbacks = p.router.Fallbacks
 	p.observers.handlers(&o, p.config.Listener.Host)
 	given.Deployments = nil // not compared, and large
 	if old == nil {

@@ -310,6 +310,8 @@ var actedOnElsewhere = map[string]string{
 	"litellm_settings.json_logs":                    "serve/logs",
 	"litellm_settings.failure_callback":             "its entries are named: TestCallbacksThatAreMissingAreNamed",
 	"llmgw.startup_doctor":                          "serve/doctor",
+	"general_settings.pass_through_endpoints":       "TestPassThroughSendsRequestsOn",
+	"general_settings.pass_through_request_timeout": "TestPassThroughIsCharged",
 }
 
 // shown are keys of model_info that /model/info answers with as they are

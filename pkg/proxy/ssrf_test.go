@@ -57,6 +57,7 @@ func TestAClientCannotChooseWhereItsRequestGoes(t *testing.T) {
 	}
 	refused := []string{
 		`"api_base":"%s"`, `"base_url":"%s"`, `"api_key":"sk-evil"`, `"api_base":null`, `"api\u005fbase":"%s"`, `"\u0061pi_key":"x"`,
+		`"user_config":{"model_list":[{"model_name":"fast","litellm_params":{"model":"openai/x","api_base":"%s","api_key":"sk-evil"}}]}`,
 	}
 	for path, members := range ways {
 		for _, m := range refused {
@@ -73,7 +74,7 @@ func TestAClientCannotChooseWhereItsRequestGoes(t *testing.T) {
 		}
 		// What is not refused does not work either, and what is addressed to a
 		// gateway does not reach the upstream.
-		stripped := fmt.Sprintf(`"user_config":{"model_list":[{"model_name":"fast","litellm_params":{"model":"openai/x","api_base":"%s","api_key":"sk-evil"}}]},"api_version":"%[1]s","custom_llm_provider":"azure"`, elsewhere)
+		stripped := fmt.Sprintf(`"api_version":"%s","custom_llm_provider":"azure"`, elsewhere)
 		got = nil
 		if resp, answer := post(t, url+path, "{"+stripped+","+members+"}"); resp.StatusCode != 200 && path != "/v1/audio/speech" || len(got) != 1 || strings.Contains(got[0], elsewhere) {
 			t.Errorf("%s: %d %s, upstream %v", path, resp.StatusCode, answer, got)

@@ -68,6 +68,9 @@ type Options struct {
 	CacheAdmin CacheAdmin
 	// Health asks deployments whether they work.
 	Health Health
+	// Fallbacks are the configured fallbacks of a model: general ones, or those
+	// for "context_window" and "content_policy". Nil knows none.
+	Fallbacks func(model, kind string) []string
 
 	// Metrics serves /metrics; nil when there are none. MetricsOpen needs no key.
 	Metrics     http.Handler
@@ -114,6 +117,8 @@ type Options struct {
 	// CancelOnDisconnect ends the attempt in flight of a call that does not
 	// stream when its client leaves.
 	CancelOnDisconnect bool
+	// AllowMockTesting lets clients ask for made-up failures and delays.
+	AllowMockTesting bool
 	// MaxInFlight answers 503 above this many requests; 0 does not.
 	MaxInFlight int
 	// MaxStreamDuration ends every stream after this time; 0 does not.
@@ -136,6 +141,10 @@ type Options struct {
 	TestService func(ctx context.Context, name string) (answer any, known bool, err error)
 	// LogLevel is what readiness details report.
 	LogLevel string
+	// PassThrough are the operator's own routes to other services; KeyHeader is
+	// the header that holds keys where it replaces all others.
+	PassThrough []PassThrough
+	KeyHeader   string
 	// Access writes access lines; nil writes none.
 	Access AccessLog
 	// Log is for what operators must know; nil discards.
@@ -151,6 +160,7 @@ type AccessLog interface {
 type API struct {
 	o           Options
 	routes      map[string]*route
+	pass        *passTable
 	metricsHint sync.Once
 	answer      answerHeaders
 	calls       sync.Pool
@@ -209,7 +219,7 @@ func New(o Options) *API {
 	if o.State == nil {
 		o.State = new(State)
 	}
-	a := &API{o: o, routes: routes(), state: o.State, content: &o.State.content}
+	a := &API{o: o, routes: routes(), pass: newPassTable(o.PassThrough), state: o.State, content: &o.State.content}
 	a.answer = newAnswerHeaders(&o)
 	if o.NoDocs {
 		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {
@@ -222,9 +232,10 @@ func New(o Options) *API {
 
 // State is what outlives an API that another replaces while requests run.
 type State struct {
-	inFlight inFlight
-	draining atomic.Bool
-	content  content
+	inFlight   inFlight
+	turnedAway atomic.Int64
+	draining   atomic.Bool
+	content    content
 }
 
 // Drain makes readiness fail, so that no new traffic is sent here; requests are
@@ -287,6 +298,18 @@ func (a *API) dispatch(x *exchange) int {
 	if rt == nil {
 		rt, x.value = match(x.path)
 	}
+	if a.pass != nil && (rt == nil || rt == &absentRoute) {
+		if status, taken := a.passThrough(x); taken {
+			return status
+		}
+	}
+	if rt == nil || rt == &absentRoute {
+		if to := a.withoutSlash(x); to != "" {
+			x.w.Header()["Location"] = []string{to}
+			x.w.WriteHeader(http.StatusTemporaryRedirect)
+			return http.StatusTemporaryRedirect
+		}
+	}
 	if rt == nil {
 		return a.unknownPath(x)
 	}
@@ -312,6 +335,7 @@ func (a *API) dispatch(x *exchange) int {
 // overloaded refuses calls beyond the limit.
 func (a *API) overloaded() *call.Error {
 	if limit := a.o.MaxInFlight; limit > 0 && a.state.inFlight.sum() > int64(limit) {
+		a.state.turnedAway.Add(1)
 		return unavailable("Too many requests in flight; try again in a moment")
 	}
 	return nil

@@ -152,9 +152,9 @@ func asText(v any) string {
 func serveCachePing(a *API, x *exchange) int {
 	k := adminCache(a, x)
 	unwell := func(message string, params map[string]string) int {
-		return writeError(x.w, call.NewError(http.StatusServiceUnavailable, "cache_ping_error", "cache_ping", asText(map[string]string{
-			"message": message, "litellm_cache_params": asText(params), "health_check_cache_params": "{}",
-		})))
+		// In the order and with the spaces of Python's json.dumps.
+		return writeError(x.w, call.NewError(http.StatusServiceUnavailable, "cache_ping_error", "cache_ping",
+			`{"message": `+asText(message)+`, "litellm_cache_params": `+asText(asText(params))+`, "health_check_cache_params": "{}"}`))
 	}
 	switch {
 	case x.caller.Role != call.RoleProxyAdmin:

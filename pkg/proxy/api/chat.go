@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,9 @@ type chat struct {
 	media *media
 	// wantsUsage outlives the request's body.
 	wantsUsage bool
+	// limit is the time that the last attempt had.
+	limit time.Duration
+	late  late
 }
 
 // buffer is a byte slice with a stable address, so that pooling it costs no
@@ -92,7 +96,7 @@ func (c *chat) reset() {
 	c.plan = plan
 	c.values.reset()
 	c.kept.reset()
-	c.mock, c.mocked, c.media = "", false, nil
+	c.mock, c.mocked, c.media, c.limit, c.late = "", false, nil, 0, late{}
 	c.own = fallbacks{}
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -135,9 +139,30 @@ func (c *chat) fail(err *call.Error) {
 		c.call.Status = err.Class.Status()
 		return
 	}
-	c.a.callHeaders(c.x.w.Header(), &c.call, &c.values)
-	timings(c.x.w.Header(), &c.call, &c.values, time.Now())
+	h := c.x.w.Header()
+	upstreamHeaders(h, err.Provider)
+	c.a.callHeaders(h, &c.call, &c.values)
+	timings(h, &c.call, &c.values, time.Now())
+	if err == fieldRequired {
+		c.call.Status = http.StatusUnprocessableEntity
+		writeJSON(c.x.w, c.call.Status, []byte(`{"detail":[{"type":"missing","loc":["body","file"],"msg":"Field required"}]}`))
+		return
+	}
+	h["X-Litellm-Response-Cost"] = nothing
+	if c.limit > 0 {
+		h["X-Litellm-Timeout"] = []string{strconv.FormatFloat(c.limit.Seconds(), 'f', -1, 64)}
+	}
 	c.call.Status = writeError(c.x.w, err)
+}
+
+// nothing is what a call that failed costs.
+var nothing = []string{"0"}
+
+// refused classifies an upstream's refusal, and keeps its headers for the client.
+func (c *chat) refused(d *call.Deployment, resp *call.Response, body []byte) *call.Error {
+	e := c.a.o.Classify.Status(d, resp.Status, resp.Header, body)
+	e.Provider = resp.Header
+	return e
 }
 
 // prepare reads the request.
@@ -149,6 +174,9 @@ func (c *chat) prepare() *call.Error {
 	if c.media != nil && c.media.form {
 		if err := c.readForm(); err != nil {
 			return err
+		}
+		if op := x.route.kind.op; !c.media.file && (op == wire.Transcriptions || op == wire.Translations) {
+			return fieldRequired
 		}
 		_ = c.request.Scan(noMembers)
 	} else if err := c.readJSON(); err != nil {
@@ -174,7 +202,7 @@ func (c *chat) prepare() *call.Error {
 		}
 		return invalidModel(x.route.kind.label, c.call.Model)
 	}
-	return nil
+	return x.route.kind.missing(&c.request)
 }
 
 // noMembers is the request of a call whose members are a form's.
@@ -239,7 +267,19 @@ func invalidModel(route, model string) *call.Error {
 
 // Attempt implements call.Attempter.
 func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *call.Error {
+	c.limit = l.Timeout
+	if c.call.Stream {
+		c.limit = l.Stream
+	}
+	mocked := c.mocked && c.x.route.kind.op == wire.Chat || d.MockResponse != nil
+	if mocked && c.late.delay > 0 {
+		if err := pause(ctx, c.late.delay); err != nil {
+			return clientGone(err)
+		}
+	}
 	switch {
+	case c.late.timeout:
+		return c.timeOut(ctx, d, l)
 	case c.media != nil:
 		return c.attemptMedia(ctx, d, l)
 	case c.mocked && c.x.route.kind.op == wire.Chat:
@@ -397,7 +437,7 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 	switch {
 	case !success:
 		// A refusal that was cut off is still a refusal.
-		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+		return c.refused(d, &resp, c.answer.b)
 	case errors.Is(err, errAnswerTooLarge):
 		e := c.a.o.Classify.Transport(d, err)
 		e.Class, e.Status = call.ClassAPIResponseValidation, http.StatusBadGateway

@@ -43,7 +43,7 @@ func readFallbacks(raw []byte) (f fallbacks, err *call.Error) {
 		}
 		for _, m := range clientCredentials {
 			if _, ok := object[m.String()]; ok {
-				return fallbacks{}, credentialRefused(m)
+				return fallbacks{}, credentialRefused(m.String())
 			}
 		}
 		delete(object, "model")
@@ -58,11 +58,11 @@ func readFallbacks(raw []byte) (f fallbacks, err *call.Error) {
 
 // clientCredentials are members by which a client would choose where a request
 // goes, or with what.
-var clientCredentials = [...]splice.Member{splice.APIBase, splice.BaseURL, splice.APIKey}
+var clientCredentials = [...]splice.Member{splice.APIBase, splice.BaseURL, splice.APIKey, splice.UserConfig}
 
-func credentialRefused(m splice.Member) *call.Error {
+func credentialRefused(member string) *call.Error {
 	return call.NewError(http.StatusUnauthorized, "auth_error", call.None, fmt.Sprintf(
-		"Authentication Error, Rejected Request: %s is not allowed in request body. Enable with `general_settings::allow_client_side_credentials` on proxy config.yaml.", m))
+		"Authentication Error, Rejected Request: %s is not allowed in request body. Where requests go and with which key is the operator's to say.", member))
 }
 
 // hop makes the request what the n-th of its own fallbacks wants.

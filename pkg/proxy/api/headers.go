@@ -38,12 +38,22 @@ func DeploymentHeaders(d *call.Deployment) http.Header {
 	for name, value := range map[string]string{
 		"X-Litellm-Model-Id":       d.ID,
 		"X-Litellm-Model-Api-Base": strings.SplitN(d.APIBase, "?", 2)[0],
+		"X-Litellm-Model-Name":     modelName(d),
 	} {
 		if value != "" {
 			h[name] = []string{value}
 		}
 	}
 	return h
+}
+
+// modelName is what a deployment calls upstream, provider included; empty for a
+// wildcard, which only a request completes.
+func modelName(d *call.Deployment) string {
+	if d.Provider == "" || strings.Contains(d.Model, "*") {
+		return ""
+	}
+	return d.Provider + "/" + d.Model
 }
 
 // small are the texts of the counters that nearly every answer has.
@@ -97,11 +107,12 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 		for name, value := range d.Answer {
 			h[name] = value
 		}
+		if d.Answer["X-Litellm-Model-Name"] == nil {
+			h["X-Litellm-Model-Name"] = v.one(d.Provider + "/" + d.Model)
+		}
 		h["X-Litellm-Model-Group"] = v.one(c.Model)
 	}
-	if c.Cost.Known {
-		v.costHeaders(h, c)
-	}
+	v.costHeaders(h, c)
 	h["X-Litellm-Attempted-Retries"] = count(c.Retries)
 	h["X-Litellm-Attempted-Fallbacks"] = count(c.Fallbacks)
 	if len(c.Failures) > 0 {
@@ -118,6 +129,7 @@ func timings(h http.Header, c *call.Call, v *values, now time.Time) {
 	total := now.Sub(c.Start)
 	h["X-Litellm-Response-Duration-Ms"] = v.one(milliseconds(&v.text, total))
 	h["X-Litellm-Overhead-Duration-Ms"] = v.one(milliseconds(&v.text, max(total-c.UpstreamTime, 0)))
+	h["X-Litellm-Callback-Duration-Ms"] = zero // whatever is told of a call is told after it
 }
 
 // milliseconds formats like Python's float: 12.345, 7.0.
@@ -224,11 +236,23 @@ func appendDollars(b []byte, f float64) []byte {
 	return append(b, ".0"...)
 }
 
-// zeroDollars are the values of the cost headers that are always zero.
-var zeroDollars = []string{"0.0"}
+// zero is the value of the headers that always say nothing, as Python prints it.
+var zero = []string{"0.0"}
 
-// costHeaders say what an answer costs. All numbers share one string.
+// costHeaders say what an answer costs: parts of zero where no price is known,
+// and no sum. All numbers share one string.
 func (v *values) costHeaders(h http.Header, c *call.Call) {
+	h["X-Litellm-Response-Cost-Tool-Usage"] = zero
+	h["X-Litellm-Response-Cost-Discount-Amount"] = zero
+	h["X-Litellm-Response-Cost-Margin-Amount"] = zero
+	h["X-Litellm-Response-Cost-Margin-Percent"] = zero
+	if !c.Cost.Known {
+		h["X-Litellm-Response-Cost-Original"] = zero
+		h["X-Litellm-Response-Cost-Input"] = zero
+		h["X-Litellm-Response-Cost-Output"] = zero
+		h["X-Litellm-Key-Spend"] = zero
+		return
+	}
 	b := appendDollars(v.text[:0], c.Cost.Total)
 	total := len(b)
 	b = appendDollars(b, c.Cost.Input)
@@ -241,9 +265,5 @@ func (v *values) costHeaders(h http.Header, c *call.Call) {
 	h["X-Litellm-Response-Cost-Original"] = sum
 	h["X-Litellm-Response-Cost-Input"] = v.one(text[total:input])
 	h["X-Litellm-Response-Cost-Output"] = v.one(text[input:])
-	h["X-Litellm-Response-Cost-Tool-Usage"] = zeroDollars
-	h["X-Litellm-Response-Cost-Discount-Amount"] = zeroDollars
-	h["X-Litellm-Response-Cost-Margin-Amount"] = zeroDollars
-	h["X-Litellm-Response-Cost-Margin-Percent"] = zeroDollars
 	h["X-Litellm-Key-Spend"] = sum
 }

@@ -73,6 +73,7 @@ func serveReadinessDetails(a *API, x *exchange) int {
 		LiteLLMVersion   string   `json:"litellm_version"`
 		LLMGWVersion     string   `json:"llmgw_version"`
 		SuccessCallbacks []string `json:"success_callbacks"`
+		Aiohttp          bool     `json:"use_aiohttp_transport"`
 		LogLevel         string   `json:"log_level"`
 		DetailedDebug    bool     `json:"is_detailed_debug"`
 	}{
@@ -104,7 +105,7 @@ func probeMethod(x *exchange) (done bool, status int) {
 		h["Allow"] = []string{"GET, OPTIONS"}
 		h["Access-Control-Allow-Methods"] = []string{"GET, OPTIONS"}
 		h["Access-Control-Allow-Headers"] = []string{"*"}
-		writeJSON(x.w, http.StatusOK, []byte("{}"))
+		x.w.WriteHeader(http.StatusOK)
 		return true, http.StatusOK
 	}
 	return true, methodNotAllowed(x, &route{method: "GET, OPTIONS"})

@@ -29,10 +29,15 @@ type media struct {
 	form  bool
 	model string // of the form
 	parts []formPart
+	file  bool // one of them is called so
 	// broken is set when the answer had begun and cannot be completed: the
 	// connection must not end as if it were whole.
 	broken bool
 }
+
+// fieldRequired is the failure of a form without a file, which LiteLLM's
+// framework answers in its own form.
+var fieldRequired = call.NewError(http.StatusUnprocessableEntity, "invalid_request_error", "file", "file: Field required")
 
 type formPart struct {
 	header textproto.MIMEHeader
@@ -57,7 +62,7 @@ func serveMedia(a *API, x *exchange) int {
 // gatewayFields are form fields for the gateway alone.
 var gatewayFields = []string{
 	"timeout", "request_timeout", "num_retries", "fallbacks", "context_window_fallbacks", "mock_response", "mock_timeout", "metadata", "litellm_metadata",
-	"tags", "cache", "no-log", "caching", "ttl", "custom_llm_provider", "user_config", "guardrails", "litellm_session_id", "litellm_trace_id", "drop_params",
+	"tags", "cache", "no-log", "caching", "ttl", "custom_llm_provider", "guardrails", "litellm_session_id", "litellm_trace_id", "drop_params",
 }
 
 // readForm reads a multipart body, takes the model out of it and leaves out
@@ -110,13 +115,13 @@ func (c *chat) readForm() *call.Error {
 			}
 			m.model = string(data)
 			continue
-		case name == "api_key" || name == "api_base" || name == "base_url":
-			return call.NewError(http.StatusUnauthorized, "auth_error", call.None, "Authentication Error, Rejected Request: "+name+
-				" is not allowed in request body. Enable with `general_settings::allow_client_side_credentials` on proxy config.yaml.")
+		case name == "api_key" || name == "api_base" || name == "base_url" || name == "user_config":
+			return credentialRefused(name)
 		case slices.Contains(gatewayFields, name):
 			continue
 		}
 		m.parts = append(m.parts, formPart{part.Header, data})
+		m.file = m.file || name == "file"
 	}
 	return nil
 }
@@ -178,7 +183,7 @@ func (c *chat) attemptMedia(ctx context.Context, d *call.Deployment, l call.Limi
 	if resp.Status < 200 || resp.Status >= 300 {
 		c.answer.b, _ = readAnswer(resp.Body, resp.Length, c.answer.b, errorBodyLimit)
 		c.sent(lease)
-		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+		return c.refused(d, &resp, c.answer.b)
 	}
 	kind := headerValue(resp.Header, "Content-Type")
 	if t, _, _ := mime.ParseMediaType(kind); t == "application/json" || t == "" {

@@ -11,9 +11,19 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
 
-// serveBacklog says how many requests are being served, this one among them.
+// serveBacklog says how many requests are being served, this one among them, and
+// how many were turned away. None waits: there is no queue.
 func serveBacklog(a *API, x *exchange) int {
-	writeJSON(x.w, http.StatusOK, marshal(map[string]int64{"in_flight_requests": a.InFlight()}))
+	admitted := int64(0)
+	if a.o.MaxInFlight > 0 {
+		admitted = a.InFlight()
+	}
+	writeJSON(x.w, http.StatusOK, marshal(struct {
+		InFlight int64 `json:"in_flight_requests"`
+		Admitted int64 `json:"admitted_requests"`
+		Queued   int64 `json:"queued_requests"`
+		Rejected int64 `json:"rejected_requests"`
+	}{a.InFlight(), admitted, 0, a.state.turnedAway.Load()}))
 	return http.StatusOK
 }
 

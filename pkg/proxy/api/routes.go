@@ -111,9 +111,37 @@ func absent(path string) bool {
 	return false
 }
 
+// Serves reports whether the gateway answers a path itself.
+func Serves(path string) bool {
+	if routes()[path] != nil {
+		return true
+	}
+	rt, _ := match(path)
+	return rt != nil && rt != &absentRoute
+}
+
 func serveAbsent(a *API, x *exchange) int {
 	return a.refuse(x, call.NewError(http.StatusNotImplemented, "not_implemented_error", call.None, fmt.Sprintf(
 		"%s is an endpoint of LiteLLM that this version of llmgw does not serve; GET %s/routes lists what it serves", x.path, a.o.RootPath)))
+}
+
+// withoutSlash is where a path with a slash too many leads, as LiteLLM's
+// framework redirects it; empty when that is nowhere.
+func (a *API) withoutSlash(x *exchange) string {
+	path, ok := strings.CutSuffix(x.path, "/")
+	if !ok || path == "" || strings.HasSuffix(path, "/") {
+		return ""
+	}
+	if rt, _ := match(path); a.routes[path] == nil && (rt == nil || rt == &absentRoute) {
+		return ""
+	}
+	u := *x.r.URL
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	if strings.HasPrefix(u.Path, "//") {
+		return "" // it would lead to another host
+	}
+	return u.RequestURI() // without a host: the client's own is kept
 }
 
 // unknownPath answers as LiteLLM's framework does.

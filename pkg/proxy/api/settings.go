@@ -39,7 +39,7 @@ func (c *chat) settings() *call.Error {
 	q, p := &c.request, &c.plan
 	for _, m := range clientCredentials {
 		if q.Has(m) {
-			return credentialRefused(m)
+			return credentialRefused(m.String())
 		}
 	}
 	var err *call.Error
@@ -88,7 +88,7 @@ func (c *chat) settings() *call.Error {
 	if text, ok := q.Text(splice.MockResponse); ok {
 		c.mock, c.mocked = string(text), true
 	}
-	return nil
+	return c.testing()
 }
 
 // maxRetries bounds what a client may ask for.
@@ -101,7 +101,10 @@ func duration(name, text string) (time.Duration, *call.Error) {
 		return 0, nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || f <= 0 {
+	if f == 0 && err == nil {
+		return 0, nil // not set, as LiteLLM reads it
+	}
+	if err != nil || math.IsNaN(f) || f < 0 {
 		return 0, call.NewError(http.StatusBadRequest, "invalid_request_error", name,
 			fmt.Sprintf("%s is %q, expected a number of seconds above 0", name, text))
 	}

@@ -43,7 +43,7 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 		}
 		c.answer.b, _ = readAnswer(resp.Body, resp.Length, c.answer.b, errorBodyLimit)
 		c.call.UpstreamTime = time.Since(begin)
-		return c.a.o.Classify.Status(d, resp.Status, resp.Header, c.answer.b)
+		return c.refused(d, &resp, c.answer.b)
 	}
 	failure := c.relay(ctx, attempt, d, l, &resp, lease, dog)
 	c.call.UpstreamTime = time.Since(begin)

@@ -36,7 +36,17 @@ func (a *Authenticator) credential(r *http.Request) (key string, found bool) {
 			return v, true
 		}
 	}
+	if r.URL != nil && r.URL.RawQuery != "" && generates(r.URL.Path) {
+		if v := r.URL.Query().Get("key"); v != "" { // Google's SDKs
+			return v, true
+		}
+	}
 	return "", false
+}
+
+// generates reports whether a path is one of Google's for calls of models.
+func generates(path string) bool {
+	return strings.HasSuffix(path, ":generateContent") || strings.HasSuffix(path, ":streamGenerateContent") || strings.HasSuffix(path, ":countTokens")
 }
 
 func first(h http.Header, canonical string) (string, bool) {

@@ -107,6 +107,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Header holds answer headers to pass on (retry-after, x-should-retry, ...).
 	Header http.Header
+	// Provider holds the headers of the upstream's refusal, nil without one.
+	Provider http.Header
 	// Sent says that bytes of the answer had reached the client already.
 	Sent bool
 	// Err is the cause, for logs.

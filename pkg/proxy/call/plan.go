@@ -21,6 +21,9 @@ type Plan struct {
 	Fallbacks []string
 	// Hop is told before the n-th of Fallbacks is tried; it may be nil.
 	Hop func(n int)
+	// Fail stands in for what the first group would do: nothing is tried there,
+	// and the call goes on with its fallbacks.
+	Fail *Error
 	// KeepErrors gathers the errors of the groups that failed in Call.Failures.
 	KeepErrors bool
 	// DisableFallbacks ends the call with the first group's error.

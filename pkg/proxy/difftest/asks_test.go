@@ -165,12 +165,6 @@ func asks() []ask {
 	}
 	post("responses without input", "/v1/responses", obj("model", "gpt-4o"))
 	post("responses unknown model", "/v1/responses", obj("model", "nope", "input", "x"))
-	post("images", "/v1/images/generations", obj("model", "gpt-4o", "prompt", "a cat"))
-	post("images unknown model", "/v1/images/generations", obj("model", "nope", "prompt", "a cat"))
-	post("speech", "/v1/audio/speech", obj("model", "gpt-4o", "input", "hi", "voice", "alloy"))
-	post("moderations", "/v1/moderations", obj("model", "gpt-4o", "input", "hi"))
-	post("moderations without a model", "/v1/moderations", obj("input", "hi"))
-	post("rerank unknown model", "/v1/rerank", obj("model", "nope", "query", "q", "documents", []string{"a"}))
 
 	// Lists and health.
 	for _, p := range []string{
@@ -187,5 +181,7 @@ func asks() []ask {
 		list = append(list, ask{name: m + " on chat", method: m, path: chat})
 	}
 	list = append(list, ask{name: "preflight", method: "OPTIONS", path: chat, headers: map[string]string{"Authorization": "", "Origin": "https://app.example", "Access-Control-Request-Method": "POST"}})
-	return list
+	list = append(list, mediaAsks()...)
+	list = append(list, absentAsks()...)
+	return append(list, controlAsks()...)
 }

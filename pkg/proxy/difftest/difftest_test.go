@@ -33,6 +33,24 @@ const config = `model_list:
     litellm_params: {model: "openai/*", api_base: "UPSTREAM/v1", api_key: k}
   - model_name: embed
     litellm_params: {model: openai/mock-embed, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {mode: embedding}
+  - model_name: other
+    litellm_params: {model: openai/mock-other, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {id: id-1}
+  - model_name: image
+    litellm_params: {model: openai/gpt-image-1, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {mode: image_generation}
+  - model_name: tts
+    litellm_params: {model: openai/tts-1, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {mode: audio_speech}
+  - model_name: whisper
+    litellm_params: {model: openai/whisper-1, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {mode: audio_transcription}
+  - model_name: moderate
+    litellm_params: {model: openai/omni-moderation-latest, api_base: "UPSTREAM/v1", api_key: k}
+  - model_name: rank
+    litellm_params: {model: jina_ai/jina-reranker, api_base: "UPSTREAM/v1", api_key: k}
+    model_info: {mode: rerank}
 general_settings: {master_key: ` + master + `}
 router_settings: {num_retries: 0, disable_cooldowns: true}
 litellm_settings: {request_timeout: 20, num_retries: 0}
@@ -196,7 +214,10 @@ func answer(client *http.Client, base string, a ask) (reply, error) {
 func differences(l, o reply) []string {
 	var d []string
 	if l.status != o.status {
-		d = append(d, fmt.Sprintf("status %d, ours %d", l.status, o.status))
+		d = append(d, fmt.Sprintf("status %d, ours %d: %.200q, ours %.200q", l.status, o.status, said(l), said(o)))
+	}
+	if (l.status < 400) != (o.status < 400) {
+		return d // an answer and a refusal have nothing in common
 	}
 	lt, ot := mediaType(l.header), mediaType(o.header)
 	if lt != ot {
@@ -230,6 +251,21 @@ func differences(l, o reply) []string {
 	}
 	sort.Strings(d)
 	return d
+}
+
+// said is what an answer says for people.
+func said(r reply) string {
+	var v struct {
+		Error  struct{ Message string }
+		Detail any
+	}
+	if r.status < 400 || json.Unmarshal(r.body, &v) != nil {
+		return ""
+	}
+	if v.Detail != nil {
+		return fmt.Sprint(v.Detail)
+	}
+	return v.Error.Message
 }
 
 // hopByHop headers are a matter of how a body is framed.
@@ -358,14 +394,19 @@ func union(a, b map[string]any) map[string]bool {
 
 func compareLists(what string, l, o []string) []string {
 	var d []string
+	once := func(text string) {
+		if !slices.Contains(d, text) {
+			d = append(d, text)
+		}
+	}
 	for _, x := range l {
 		if !slices.Contains(o, x) {
-			d = append(d, what+" lacks "+x)
+			once(what + " lacks " + x)
 		}
 	}
 	for _, x := range o {
 		if !slices.Contains(l, x) {
-			d = append(d, what+" adds "+x)
+			once(what + " adds " + x)
 		}
 	}
 	if d == nil && len(l) != len(o) {

@@ -79,6 +79,19 @@ func (r *run) chain(group string, err *call.Error) []string {
 	return lookup(o.Fallbacks, group)
 }
 
+// Fallbacks are the names to try after a group: the general ones, or those for
+// "context_window" or "content_policy".
+func (r *Router) Fallbacks(group, kind string) []string {
+	o := &r.current.Load().o
+	switch kind {
+	case "context_window":
+		return lookup(o.ContextWindowFallbacks, group)
+	case "content_policy":
+		return lookup(o.ContentPolicyFallbacks, group)
+	}
+	return lookup(o.Fallbacks, group)
+}
+
 // lookup finds a group's chain: by its name, by its name without a provider,
 // by the star.
 func lookup(list []Fallback, group string) []string {

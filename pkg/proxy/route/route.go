@@ -258,7 +258,10 @@ func (r *Router) Run(ctx context.Context, c *call.Call, p *call.Plan, a call.Att
 		return unknownModel(p.Model)
 	}
 	run := run{s: s, c: c, p: p, a: a}
-	err := run.group(ctx, g)
+	err := p.Fail
+	if err == nil {
+		err = run.group(ctx, g)
+	}
 	if err == nil || err.Sent || p.DisableFallbacks {
 		return err
 	}

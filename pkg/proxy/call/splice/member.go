@@ -19,6 +19,8 @@ const (
 	Messages
 	Input
 	Prompt
+	Query
+	Documents
 	Instructions
 	System
 	Tools
@@ -51,6 +53,7 @@ const (
 	MockDelay
 	MockToolCalls
 	MockTestingFallbacks
+	MockTestingContextFallbacks
 	MockTestingContextWindowFallbacks
 	MockTestingContentPolicyFallbacks
 	MockTestingRateLimitError
@@ -87,6 +90,8 @@ var names = [members]string{
 	Messages:                          "messages",
 	Input:                             "input",
 	Prompt:                            "prompt",
+	Query:                             "query",
+	Documents:                         "documents",
 	Instructions:                      "instructions",
 	System:                            "system",
 	Tools:                             "tools",
@@ -116,6 +121,7 @@ var names = [members]string{
 	MockDelay:                         "mock_delay",
 	MockToolCalls:                     "mock_tool_calls",
 	MockTestingFallbacks:              "mock_testing_fallbacks",
+	MockTestingContextFallbacks:       "mock_testing_context_fallbacks",
 	MockTestingContextWindowFallbacks: "mock_testing_context_window_fallbacks",
 	MockTestingContentPolicyFallbacks: "mock_testing_content_policy_fallbacks",
 	MockTestingRateLimitError:         "mock_testing_rate_limit_error",
