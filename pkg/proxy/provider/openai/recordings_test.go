@@ -72,9 +72,11 @@ func recordings(t *testing.T) (list []recording) {
 	return list
 }
 
+var testDeployment = &call.Deployment{Provider: "openai", Model: "upstream-model", APIBase: "https://up.example/v1"}
+
 func testLane(t *testing.T, op wire.Op) wire.Lane {
 	t.Helper()
-	l, err := Prepare(&call.Deployment{Provider: "openai", Model: "upstream-model", APIBase: "https://up.example/v1"}, op, Options{})
+	l, err := Prepare(testDeployment, op, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
