@@ -196,6 +196,8 @@ type doctorInput struct {
 	lbIdle        time.Duration
 	chart         render.Overrides
 	values        []string
+	bouncers      int
+	bouncerPool   int
 }
 
 func (d *doctorInput) declare(fs *pflag.FlagSet) {
@@ -212,6 +214,9 @@ func (d *doctorInput) declare(fs *pflag.FlagSet) {
 	fs.IntVar(&d.superuser, "superuser-reserved", 0, "Postgres' superuser_reserved_connections (default 3)")
 	fs.IntVar(&d.reserved, "reserved", 0, "Postgres' reserved_connections")
 	fs.IntVar(&d.other, "other-connections", 0, "connections of other clients of the database")
+	fs.IntVar(&d.bouncers, "pgbouncer-max-client-conn", 0, "clients that the pooler in front of Postgres accepts (max_client_conn)")
+	fs.IntVar(&d.bouncerPool, "pgbouncer-pool-size", 0, "connections that the pooler opens (pool_size and reserve_pool_size)")
+	fs.StringVar(&d.o.Flags.Container, "container", "", "the container that runs the gateway, where its image does not tell: `namespace/name/container`")
 	fs.IntVar(&d.instances, "instances", 0, "largest number of instances, where no manifest says it")
 	fs.IntVar(&d.rps, "expected-rps", 0, "requests per second at peak")
 	durationVar(fs, &d.clientTimeout, "client-timeout", 0, "how long clients wait (default 600s, the OpenAI SDK's)")
@@ -269,6 +274,7 @@ func (d *doctorInput) options(flags *pflag.FlagSet, a *app, paths []string) (lin
 		{"max-connections", d.maxConn, &o.Flags.MaxConnections, 1}, {"max-db-connections", d.maxDBConn, &o.Flags.MaxDBConnections, 1},
 		{"db-reserve", d.reserve, &o.Flags.DBReserve, 0}, {"superuser-reserved", d.superuser, &o.Flags.SuperuserReserved, 0},
 		{"reserved", d.reserved, &o.Flags.Reserved, 0}, {"other-connections", d.other, &o.Flags.OtherConnections, 0},
+		{"pgbouncer-max-client-conn", d.bouncers, &o.Flags.PgBouncerClients, 1}, {"pgbouncer-pool-size", d.bouncerPool, &o.Flags.PgBouncerPool, 1},
 		{"instances", d.instances, &o.Flags.Instances, 1}, {"expected-rps", d.rps, &o.Flags.ExpectedRPS, 0},
 	} {
 		if !flags.Changed(f.name) {
@@ -284,6 +290,12 @@ func (d *doctorInput) options(flags *pflag.FlagSet, a *app, paths []string) (lin
 	}
 	if flags.Changed("max-connections") && flags.Changed("max-db-connections") {
 		return o, usagef("--max-connections is Postgres' own setting, --max-db-connections what the gateway may open of it: give one of them")
+	}
+	if flags.Changed("pgbouncer-max-client-conn") != flags.Changed("pgbouncer-pool-size") {
+		return o, usagef("--pgbouncer-max-client-conn and --pgbouncer-pool-size are the two sides of one pooler: give both")
+	}
+	if n := strings.Count(o.Flags.Container, "/"); o.Flags.Container != "" && n != 2 {
+		return o, usagef("--container %s: write namespace/name/container; without a namespace, /name/container", o.Flags.Container)
 	}
 	if flags.Changed("client-timeout") {
 		o.Flags.ClientTimeout = facts.NewSeconds(d.clientTimeout.Seconds(), "--client-timeout", finding.Position{})

@@ -231,38 +231,43 @@ func (r *ChainResult) check() {
 	}
 }
 
-// Ladder is the chain as `doctor explain --chain` prints it: one hop per line,
-// the broken condition marked. Sums with the router's default retries stand
-// beside the explicit ones where they differ.
+// Ladder is the chain as `doctor explain --chain` draws it, from the client down
+// to the upstreams: one hop a line, the broken condition marked. Sums with the
+// router's default retries stand beside the explicit ones where they differ.
 func (r ChainResult) Ladder() []string {
 	in := r.In
-	lines := []string{"client     " + in.Client.String()}
+	const down = "   |"
+	lines := []string{"client     " + in.Client.String(), down}
 	if in.LBIdle.IsSet() {
-		lines = append(lines, "balancer   "+in.LBIdle.String()+r.mark("I4", "")+r.mark("I5", ""))
+		lines = append(lines, "balancer   "+in.LBIdle.String()+r.mark("I4", "")+r.mark("I5", ""), down)
 	}
-	lines = append(lines, "request    "+in.Request.String())
-	for _, g := range r.Groups {
-		line := fmt.Sprintf("group      %s: %s s in %s", g.Group, g.SumText(), attempts(g.Attempts))
+	lines = append(lines, "gateway    "+in.Request.String())
+	if in.PreStop.IsSet() {
+		lines = append(lines, down+"       preStop "+in.PreStop.String())
+	}
+	if in.Grace.IsSet() {
+		lines = append(lines, down+"       grace   "+in.Grace.String()+r.mark("I7", "")+r.mark("I9", ""))
+	}
+	for i, g := range r.Groups {
+		side := down
+		if i == len(r.Groups)-1 {
+			side = "    "
+		}
+		line := fmt.Sprintf("%s: %s s in %s", g.Group, g.SumText(), attempts(g.Attempts))
 		if g.DefaultAttempts != g.Attempts {
 			line += fmt.Sprintf("; %s s in %s with the default num_retries %d", number(g.DefaultSum), attempts(g.DefaultAttempts), DefaultRetries)
 		}
-		lines = append(lines, line+r.mark("I3", g.Group))
-		for i, s := range g.Steps {
-			word := "  attempt  "
-			if i > 0 {
-				word = "  fallback "
-			}
-			lines = append(lines, fmt.Sprintf("%s%s: %s x %d%s", word, s.Group, s.Attempt, s.Attempts, r.markIf(i == 0, "I2", g.Group)))
-		}
+		lines = append(lines, down, "   +-- group "+line+r.mark("I3", g.Group))
 		if g.FirstByte.Value != g.Attempt.Value {
-			lines = append(lines, fmt.Sprintf("  first    %s%s", g.FirstByte, r.mark("I1", g.Group)))
+			lines = append(lines, fmt.Sprintf("%s     first byte %s%s", side, g.FirstByte, r.mark("I1", g.Group)))
 		}
-	}
-	if in.PreStop.IsSet() {
-		lines = append(lines, "preStop    "+in.PreStop.String())
-	}
-	if in.Grace.IsSet() {
-		lines = append(lines, "grace      "+in.Grace.String()+r.mark("I7", "")+r.mark("I9", ""))
+		for i, s := range g.Steps {
+			word := "upstream"
+			if i > 0 {
+				word = "fallback"
+			}
+			lines = append(lines, fmt.Sprintf("%s     +-> %s %s: %s x %d%s", side, word, s.Group, s.Attempt, s.Attempts, r.markIf(i == 0, "I2", g.Group)))
+		}
 	}
 	return lines
 }

@@ -103,14 +103,17 @@ func TestChainLadder(t *testing.T) {
 		PreStop: s(5, "preStop sleep"), Grace: s(90, "terminationGracePeriodSeconds"),
 	})
 	want := `client     600 (OpenAI SDK default)
-request    600 (request_timeout)
-group      a: 500 x 5 + 300 x 5 = 4000 s in 10 attempts   <-- I3 500 x 5 + 300 x 5 = 4000 > 600 (OpenAI SDK default): the client has left
-  attempt  a: 500 (router_settings.timeout) x 5
-  fallback b: 300 (timeout) x 5
-group      b: 300 x 5 = 1500 s in 5 attempts   <-- I3 300 x 5 = 1500 > 600 (OpenAI SDK default): the client has left
-  attempt  b: 300 (timeout) x 5
-preStop    5 (preStop sleep)
-grace      90 (terminationGracePeriodSeconds)   <-- I7 600 (request_timeout) + 5 + 10 = 615 > 90 (terminationGracePeriodSeconds): SIGKILL during the drain`
+   |
+gateway    600 (request_timeout)
+   |       preStop 5 (preStop sleep)
+   |       grace   90 (terminationGracePeriodSeconds)   <-- I7 600 (request_timeout) + 5 + 10 = 615 > 90 (terminationGracePeriodSeconds): SIGKILL during the drain
+   |
+   +-- group a: 500 x 5 + 300 x 5 = 4000 s in 10 attempts   <-- I3 500 x 5 + 300 x 5 = 4000 > 600 (OpenAI SDK default): the client has left
+   |     +-> upstream a: 500 (router_settings.timeout) x 5
+   |     +-> fallback b: 300 (timeout) x 5
+   |
+   +-- group b: 300 x 5 = 1500 s in 5 attempts   <-- I3 300 x 5 = 1500 > 600 (OpenAI SDK default): the client has left
+         +-> upstream b: 300 (timeout) x 5`
 	if diff := cmp.Diff(want, strings.Join(r.Ladder(), "\n")); diff != "" {
 		t.Error(diff)
 	}

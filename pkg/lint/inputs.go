@@ -121,6 +121,34 @@ func (r *reader) read(ctx context.Context) error {
 	r.workloads, found = manifest.Workloads(r.objects)
 	r.workloads = append(r.workloads, r.foreign...)
 	r.found(found)
+	return r.container()
+}
+
+// container takes the user's word for which container runs the gateway.
+func (r *reader) container() error {
+	at := strings.Split(r.o.Flags.Container, "/")
+	if len(at) != 3 {
+		return nil
+	}
+	found := false
+	for _, w := range r.workloads {
+		if w.Name != at[1] || at[0] != "" && w.Namespace != "" && w.Namespace != at[0] {
+			continue
+		}
+		for _, c := range w.Containers {
+			if c.Gateway = c.Name.Value == at[2]; !c.Gateway {
+				c.Target = ""
+				continue
+			}
+			found = true
+			if c.Target == "" {
+				c.Target = "litellm"
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("--container %s: no workload among the inputs has it", r.o.Flags.Container)
+	}
 	return nil
 }
 

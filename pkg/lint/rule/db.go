@@ -84,7 +84,7 @@ func localHost(host string) bool {
 }
 
 func (u *Unit) pool(verdict facts.Verdict, sev finding.Severity, message string) []Hit {
-	if !u.DatabaseInUse() || u.Facts.Pooled {
+	if !u.DatabaseInUse() || u.Facts.Pooled && !u.Model.Flags.PgBouncerClients.IsSet() {
 		return nil
 	}
 	p := facts.Pool(u.Facts.Pool())

@@ -29,6 +29,9 @@ type Flags struct {
 	LBIdle            facts.Seconds
 	MaxAttempts       int // 12 when 0
 	Memory            *Memory
+	Container         string // namespace/name/container that runs the gateway
+	PgBouncerClients  facts.Int
+	PgBouncerPool     facts.Int
 }
 
 // Config is one gateway config among the inputs.
@@ -272,6 +275,9 @@ func (u *Unit) deployment() {
 		Target: u.Target, Instances: f.Instances, ClientTimeout: f.ClientTimeout, LBIdle: f.LBIdle,
 		Ceiling: f.ceiling(),
 	}
+	if f.PgBouncerClients.IsSet() {
+		flags.PgBouncer = facts.Pooler{MaxClientConn: f.PgBouncerClients, PoolSize: f.PgBouncerPool}
+	}
 	if flags.Ceiling.Kind == facts.NoCeiling {
 		flags.Ceiling = u.serverCeiling(f)
 	}
@@ -288,6 +294,7 @@ func (u *Unit) deployment() {
 	}
 	u.Tree = tree
 	u.Facts = facts.FromWorkload(flags, tree, u.Workload, u.Jobs())
+	u.Facts.Pooled = u.Facts.Pooled || f.PgBouncerClients.IsSet()
 	u.W, u.R, u.Rmin, u.Surge = u.Facts.Workers, u.Facts.Instances, u.Facts.MinInstances, u.Facts.Surge
 }
 
