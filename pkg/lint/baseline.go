@@ -43,6 +43,11 @@ func ReadBaseline(path string) ([]Known, error) {
 	if err != nil {
 		return nil, fmt.Errorf("baseline %s cannot be read: %s", path, cause(err))
 	}
+	return ParseBaseline(path, data)
+}
+
+// ParseBaseline reads what --write-baseline wrote.
+func ParseBaseline(path string, data []byte) ([]Known, error) {
 	var f baselineFile
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("baseline %s is not JSON as --write-baseline writes it: %w", path, err)
