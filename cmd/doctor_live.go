@@ -238,6 +238,9 @@ func (d *doctorLive) cluster(ctx context.Context, a *app, o *lint.Options, seen 
 	for _, m := range found.Missed {
 		a.warnf("%s", m)
 	}
+	if len(found.Documents) == 0 && len(o.Paths) == 0 && o.ConfigPath == "" && !d.on {
+		return usagef("nothing to lint: the namespace %s of %s holds nothing that doctor looks at", found.Cluster.Namespace, found.Cluster.Server)
+	}
 	for _, doc := range found.Documents {
 		o.Documents = append(o.Documents, lint.Document{Name: doc.Name, Data: doc.Data})
 	}

@@ -147,7 +147,7 @@ func ParseDiff(diff string) Touched {
 		line = strings.TrimRight(line, "\r\n")
 		if name, ok := strings.CutPrefix(line, "+++ "); ok {
 			file = ""
-			if name != "/dev/null" {
+			if name != "/dev/null" && strings.TrimSpace(name) != "" {
 				file = filepath.ToSlash(filepath.Clean(name))
 			}
 			if file != "" && t[file] == nil {
@@ -162,7 +162,7 @@ func ParseDiff(diff string) Touched {
 		_, after, _ := strings.Cut(line, " +")
 		span, _, _ := strings.Cut(after, " ")
 		start, count, several := strings.Cut(span, ",")
-		if _, err := fmt.Sscanf(start, "%d", &from); err != nil {
+		if _, err := fmt.Sscanf(start, "%d", &from); err != nil || from < 0 {
 			continue
 		}
 		n = 1
@@ -177,6 +177,7 @@ func ParseDiff(diff string) Touched {
 		if n == 0 { // lines were taken away after line from
 			t[file][from], t[file][from+1] = true, true
 		}
+		delete(t[file], 0)
 	}
 	return t
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -664,5 +665,37 @@ func TestAHangingGatewayEndsWithTheTimeout(t *testing.T) {
 	}
 	if !slices.ContainsFunc(seen.Missed, func(m Missed) bool { return m.ID == "RUN004" && m.Wanted }) {
 		t.Errorf("missed: %v", seen.Missed)
+	}
+}
+
+// A Redis that does not answer is a finding that says why, and nothing else is
+// asked of it.
+func TestAnUnreachableRedisIsAFindingThatNamesTheStage(t *testing.T) {
+	given, err := url.Parse(testenv.RedisServer(t, "--requirepass", "right-password").URL("0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked, wrong := "redis://"+given.Host+"/0", "redis://:wrong-password@"+given.Host+"/0"
+	for name, c := range map[string]struct{ url, says string }{
+		"a port without a server": {"redis://127.0.0.1:1/0", "no connection"},
+		"no password":             {locked, "the login is refused"},
+		"the wrong password":      {wrong, "the login is refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := Observe(t.Context(), nil, quick(Options{RedisURL: redact.New(c.url)}))
+			var got []string
+			for _, h := range Judge(seen, nil) {
+				got = append(got, h.ID+" "+h.Message)
+			}
+			if len(got) != 1 || !strings.HasPrefix(got[0], "RUN020 ") || !strings.Contains(got[0], c.says) {
+				t.Errorf("it says %q, want RUN020 with %s", got, c.says)
+			}
+			if text := fmt.Sprint(got, seen); strings.Contains(text, "wrong-password") {
+				t.Errorf("it shows the password: %s", text)
+			}
+			if !slices.ContainsFunc(seen.Missed, func(m Missed) bool { return m.ID == "RUN021" && m.Wanted }) {
+				t.Errorf("missed %+v", seen.Missed)
+			}
+		})
 	}
 }
