@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: PostgreSQL, PgBouncer,
-# Redis, nginx, Node and pip from the distribution, then LiteLLM's migrations and
+# Redis, nginx, Node, PyYAML and pip from the distribution, then LiteLLM's migrations and
 # Prisma's engine, which some tests compare with, through pip and npm. It only
 # acts where it may: as root (or with password-less sudo) on a machine with apt.
 # Elsewhere it says what is missing; the tests that need it are then skipped and
@@ -23,6 +23,7 @@ want Redis redis-server 'command -v redis-server >/dev/null'
 want nginx nginx-light '[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null'
 want Node nodejs 'command -v node >/dev/null'
 want npm npm 'command -v npm >/dev/null'
+want PyYAML python3-yaml 'python3 -c "import yaml" 2>/dev/null || /usr/bin/python3 -c "import yaml" 2>/dev/null'
 want pip python3-pip 'python3 -m pip --version >/dev/null 2>&1'
 
 # may_install says whether this user can install packages here, and how.

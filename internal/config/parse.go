@@ -228,14 +228,7 @@ func (b *builder) resolve(y *syntax.Node) scalarValue {
 			return v
 		}
 	case "!!float":
-		if v.kind == Float {
-			return v
-		}
-		if v.kind == Int {
-			v.kind = Float
-			return v
-		}
-		if f, err := parseNumber(y.Value); err == nil {
+		if f, ok := taggedFloat(y.Value); ok {
 			return scalarValue{kind: Float, f: f}
 		}
 	case "!!timestamp":

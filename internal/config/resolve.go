@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"strconv"
@@ -153,6 +154,34 @@ func (v *scalarValue) setBig(sign string, n *big.Int) {
 		v.i = n.Int64()
 	}
 	v.f, _ = new(big.Float).SetInt(n).Float64()
+}
+
+// taggedFloat reads what stands behind !!float. Python's float decides there: it
+// knows more spellings than a plain word has, and a leading zero is no octal.
+func taggedFloat(text string) (float64, bool) {
+	s := strings.ToLower(strings.ReplaceAll(text, "_", ""))
+	sign := 1.0
+	if rest, minus := strings.CutPrefix(s, "-"); minus {
+		s, sign = rest, -1
+	} else {
+		s = strings.TrimPrefix(s, "+")
+	}
+	switch s {
+	case ".inf":
+		return math.Inf(int(sign)), true
+	case ".nan":
+		return math.NaN(), true
+	}
+	total := 0.0
+	for part := range strings.SplitSeq(s, ":") { // 1:30.5 is base 60
+		part = strings.TrimSpace(part)
+		f, err := strconv.ParseFloat(part, 64)
+		if strings.ContainsAny(part, "xp") || err != nil && !errors.Is(err, strconv.ErrRange) {
+			return 0, false
+		}
+		total = total*60 + f
+	}
+	return sign * total, true
 }
 
 // base60 reads 1:30:00, whose parts after the first are below sixty.

@@ -74,6 +74,19 @@ func CacheDir(t testing.TB) string {
 	return filepath.Join(base, "llmgw-test")
 }
 
+// NeedPython returns a Python that can import the module, as Need does for
+// programs; pkg is the Debian package that holds the module.
+func NeedPython(t testing.TB, module, pkg string) string {
+	t.Helper()
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if path, ok := lookPath(python); ok && exec.Command(path, "-c", "import "+module).Run() == nil {
+			return path
+		}
+	}
+	missing(t, "a python3 with "+module, "Debian: "+pkg)
+	return ""
+}
+
 // missing ends the test: skipped on a developer's machine, failed in CI.
 func missing(t testing.TB, what, how string) {
 	t.Helper()

@@ -151,7 +151,7 @@ func (p *plan) times() {
 	}
 	p.request.Value = float64(p.request.Ceil())
 	p.preStop = p.o.PreStop.Or(facts.AssumedInt(facts.DefaultPreStop, "preStop, default"))
-	p.margin = p.o.ShutdownMargin.Or(facts.AssumedInt(facts.DefaultShutdownMargin, "shutdown margin, default"))
+	p.margin = p.o.ShutdownMargin.Or(p.defaultMargin())
 	for _, n := range []facts.Int{p.preStop, p.margin} {
 		if n.Value < 0 || n.Value > 86400 {
 			p.fail("E-TIMEOUT", "%s: %d seconds cannot be used", n.Text, n.Value)
@@ -340,6 +340,17 @@ func (p *plan) memoryTarget() int {
 }
 
 // key looks a setting up; nil without a configuration.
+// defaultMargin leaves time for the last flush of spend where it is written more
+// rarely than the longest request lasts.
+func (p *plan) defaultMargin() facts.Int {
+	const path = "general_settings.proxy_batch_write_at"
+	batch, ok := p.key(path).Number()
+	if late := math.Ceil(batch) - p.request.Value; ok && late > 0 && late <= 86400-facts.DefaultShutdownMargin {
+		return facts.NewInt(facts.DefaultShutdownMargin+int(late), "shutdown margin, for "+path+" above request_timeout", p.key(path).Where())
+	}
+	return facts.AssumedInt(facts.DefaultShutdownMargin, "shutdown margin, default")
+}
+
 func (p *plan) key(path string) *config.Node { return p.o.Tree.Get(path) }
 
 func (p *plan) section(name string) finding.Position {

@@ -231,6 +231,32 @@ func TestTheDatabaseRule(t *testing.T) {
 	}
 }
 
+func TestThePodHasTimeForTheLastFlush(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, settings string
+		margin         facts.Int
+		want           int
+	}{
+		{"spend is written often", "litellm_settings: {request_timeout: 600}\ngeneral_settings: {proxy_batch_write_at: 60}", facts.Int{}, 5 + 600 + 15},
+		{"as rarely as the longest request", "litellm_settings: {request_timeout: 60}\ngeneral_settings: {proxy_batch_write_at: 60}", facts.Int{}, 5 + 60 + 15},
+		{"more rarely", "litellm_settings: {request_timeout: 30}\ngeneral_settings: {proxy_batch_write_at: 60}", facts.Int{}, 5 + 30 + 45},
+		{"written as text", "litellm_settings: {request_timeout: 30}\ngeneral_settings: {proxy_batch_write_at: \"60\"}", facts.Int{}, 5 + 30 + 45},
+		{"a stated margin stands", "litellm_settings: {request_timeout: 30}\ngeneral_settings: {proxy_batch_write_at: 60}", num(20, "--shutdown-margin"), 5 + 30 + 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			res, err := run(t, render.Options{ShutdownMargin: c.margin}, c.settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := fmt.Sprintf("terminationGracePeriodSeconds: %d\n", c.want); !strings.Contains(stream(t, res), text) {
+				t.Errorf("no %q in the result", text)
+			}
+		})
+	}
+}
+
 func TestBudgetErrorSaysHowManyFit(t *testing.T) {
 	t.Parallel()
 	res, _ := run(t, render.Options{Ceiling: budget(100), MaxReplicas: num(100, "--max-replicas")}, production)

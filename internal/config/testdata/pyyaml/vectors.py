@@ -1,11 +1,12 @@
 """Writes vectors.json: what PyYAML's safe_load makes of the inputs below.
 
 Run it with a Python that has PyYAML 6 (python vectors.py > vectors.json); the Go
-tests need only the JSON. Values are written as [type, text] pairs so that 1, 1.0
+tests need only the JSON. With --live it reads texts instead, a JSON string a line,
+and answers each with a case a line. Values are written as [type, text] pairs so that 1, 1.0
 and "1" stay apart. For documents, "spans" lists every scalar in document order
 as [byte start, byte end] of its source text, where PyYAML knows them.
 """
-import base64, datetime, itertools, json, sys
+import base64, datetime, json, os, sys
 import yaml
 
 SCALARS = """
@@ -161,7 +162,7 @@ DOCUMENTS = {
     "urls": "a: http://h:80/p?q=1&r=2#f\nb: [http://h:80/p, x]\nc: {u: http://h:80/p}\n",
     "separator u2028": "a: b\u2028c: d\n",
     "next line u0085": "a: b\u0085c: d\n",
-    "production": open("../examples/medium.yaml", encoding="utf-8").read(),
+    "production": open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../examples/medium.yaml"), encoding="utf-8").read(),
 }
 
 
@@ -261,4 +262,9 @@ def main():
     print()
 
 
-main()
+def live():
+    for line in sys.stdin:
+        print(json.dumps(load(json.loads(line)), ensure_ascii=True), flush=True)
+
+
+live() if "--live" in sys.argv else main()
