@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -346,7 +345,7 @@ func (f *renderFlags) writeDir(res *render.Result) ([]string, error) {
 }
 
 func (f *renderFlags) writeExplanation(a *app, res *render.Result) error {
-	w := io.Writer(a.err)
+	w := a.err
 	if f.output != "-" {
 		w = a.out
 	}

@@ -111,7 +111,7 @@ func probeWay(d *call.Deployment) (wire.Lane, map[string]any) {
 	if tokens <= 0 {
 		tokens = probeTokens
 	}
-	op := wire.Chat
+	var op wire.Op
 	var members map[string]any
 	switch d.Mode {
 	case "", "chat":

@@ -2,6 +2,7 @@ package account
 
 import (
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -78,10 +79,19 @@ func TestAWildcardIsChargedByTheNameItStandsFor(t *testing.T) {
 
 func TestNamesThatClientsInventFillNoMemory(t *testing.T) {
 	d := priced(t, "", "openai", "*", map[string]string{"input_cost_per_token": "1"})
-	for i := range 3 * maxPriced {
-		if d.Price("m"+string(rune('a'+i%26))+time.Duration(i).String()) == nil {
+	name := func(i int) string { return "m" + strconv.Itoa(i) }
+	first := d.Price(name(0))
+	for i := range maxPriced {
+		if d.Price(name(i)) == nil {
 			t.Fatal("no price")
 		}
+	}
+	if d.Price(name(0)) != first {
+		t.Error("the price of an early name was not kept")
+	}
+	late := d.Price(name(maxPriced))
+	if again := d.Price(name(maxPriced)); late == nil || again == nil || late == again {
+		t.Error("a name beyond the bound was kept, or has no price")
 	}
 }
 

@@ -47,7 +47,7 @@ func (Classifier) Fault(d *call.Deployment, fault []byte) *call.Error {
 // Invalid classifies an answer of success that is not what was asked for: a
 // page, half an answer, nothing.
 func (Classifier) Invalid(d *call.Deployment, status int, header http.Header, body []byte) *call.Error {
-	what := "the upstream's answer is not what was asked for"
+	var what string
 	switch r := readRefusal(body); {
 	case len(body) == 0:
 		what = "the upstream's answer is empty"

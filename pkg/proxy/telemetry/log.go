@@ -137,8 +137,11 @@ func (h *handler) record(r slog.Record, attrs []slog.Attr) []byte {
 		}
 	}
 	b, err := json.Marshal(m)
-	if err != nil {
-		b = fmt.Appendf(nil, `{"message":%q,"level":%q}`, r.Message, LevelName(r.Level))
+	if err != nil { // a value that JSON does not know: its text will do
+		for _, a := range attrs {
+			m[a.Key] = a.Value.Resolve().String()
+		}
+		b, _ = json.Marshal(m)
 	}
 	return b
 }
