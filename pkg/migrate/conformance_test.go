@@ -455,10 +455,14 @@ func TestMC32AConcurrentIndexWhileAnotherToolWaitsInsideTheLock(t *testing.T) {
 
 func TestMC33FunctionsAndDoBlocks(t *testing.T) {
 	url := testenv.Postgres(t)
+	g := "CREATE FUNCTION g() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 ELSE 2 END; SELECT 2; END;"
+	if !since(t, url, 14) {
+		g = "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1; SELECT 2;';"
+	}
 	r := deploy(t, url, files(t, map[string]string{"1": `
 CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $body$ BEGIN /* ; */ RETURN 1; END; $body$;
 DO $$ BEGIN PERFORM f(); EXECUTE 'CREATE TABLE made(i int)'; END $$;
-CREATE FUNCTION g() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 ELSE 2 END; SELECT 2; END;
+` + g + `
 INSERT INTO made VALUES (f()), (g());`}), Options{}, "")
 	wantHistory(t, url, "1: 1,t,f,N")
 	if r.Applied[0].Mode != Atomic || r.Applied[0].Statements != 4 || value(t, url, "SELECT sum(i) FROM made") != "3" {

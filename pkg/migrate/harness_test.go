@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +111,16 @@ func value(t testing.TB, url, text string) string {
 		return "NULL"
 	}
 	return *out
+}
+
+// since reports whether the server is of this major release or later.
+func since(t testing.TB, url string, major int) bool {
+	t.Helper()
+	n, err := strconv.Atoi(value(t, url, "current_setting('server_version_num')"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n >= major*10000
 }
 
 func there(t testing.TB, url, object string) bool {

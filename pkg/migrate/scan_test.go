@@ -132,6 +132,9 @@ func TestTheServerAgreesOnWhatCannotRunInATransaction(t *testing.T) {
 		if _, err := conn.PgConn().Exec(context.Background(), "ROLLBACK").ReadAll(); err != nil {
 			t.Fatal(err)
 		}
+		if isState(err, "42601") && !since(t, url, 14) {
+			continue // a form that this server does not know yet
+		}
 		if mode := prepare(Migration{SQL: text}).mode; (mode == Bare) != refused {
 			t.Errorf("%s: mode %s, and the server refuses a transaction: %v (%v)", text, mode, refused, err)
 		}
