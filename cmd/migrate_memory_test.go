@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/llmgw/llmgw/internal/testenv"
 )
@@ -46,7 +49,9 @@ func memoryGroup(t *testing.T, limit int64) (procs, peak string) {
 }
 
 // TestMigrateNeeds40MBAndNoWritableDisk runs each command that a Job or an init
-// container runs in a control group of 40 MB, as a user who may write nowhere.
+// container runs in a control group of 40 MB, on file systems that are all
+// read-only, as a user without rights: with our own set, and with LiteLLM's chain
+// out of its wheel.
 func TestMigrateNeeds40MBAndNoWritableDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
@@ -69,20 +74,19 @@ func TestMigrateNeeds40MBAndNoWritableDisk(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	procs, peak := memoryGroup(t, 40<<20)
-	url := testenv.Postgres(t)
-	name := "llmgw_0001_budgets_and_access"
-	for _, args := range [][]string{
-		{"deploy", "--to", name}, {"deploy", "--dry-run"}, {"deploy", "--set", "llmgw", "--wait", "--format", "jsonl"}, {"deploy"}, {"status"}, {"wait"},
-		{"baseline", "--repair"}, {"resolve", "--all-through", name, "--verify"}, {"plan"}, {"diff"}, {"repair-indexes"}, {"unlock"}, {"lint", "--min-severity", "error"},
-	} {
+	run := func(t *testing.T, url string, args ...string) {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			full := append([]string{"migrate"}, args...)
 			if args[0] != "lint" {
 				full = append(full, "--database-url", url)
 			}
-			// The shell joins the group as root; the program runs as nobody.
-			shell := fmt.Sprintf(`echo $$ > %s && cd / && exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i PATH=/nonexistent TMPDIR=/nonexistent "$@"`, procs)
-			cmd := exec.Command("sh", append([]string{"-c", shell, "sh", program}, full...)...)
+			// The shell joins the group as root and takes the right to write from every
+			// file system in its own view of them; the program runs as nobody.
+			shell := fmt.Sprintf(`echo $$ > %s && cd / && mount --make-rprivate / &&
+				for m in $(awk '{print $5}' /proc/self/mountinfo); do mount -o remount,bind,ro $m 2>/dev/null; done
+				if touch %s/written 2>/dev/null; then echo "a file system can be written"; exit 1; fi
+				exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i PATH=/nonexistent TMPDIR=/nonexistent "$@"`, procs, dir)
+			cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", shell, "sh", program}, full...)...)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
@@ -92,6 +96,41 @@ func TestMigrateNeeds40MBAndNoWritableDisk(t *testing.T) {
 			}
 		})
 	}
+	url := testenv.Postgres(t)
+	name := "llmgw_0001_budgets_and_access"
+	for _, args := range [][]string{
+		{"deploy", "--to", name}, {"deploy", "--dry-run"}, {"deploy", "--set", "llmgw", "--wait", "--format", "jsonl"}, {"deploy"}, {"status"}, {"wait"},
+		{"baseline", "--repair"}, {"resolve", "--all-through", name, "--verify"}, {"plan"}, {"diff"}, {"repair-indexes"}, {"unlock"}, {"lint", "--min-severity", "error"},
+	} {
+		run(t, url, args...)
+	}
+	t.Run("LiteLLM's chain", func(t *testing.T) {
+		wheel := filepath.Join(testenv.CacheDir(t), "extras", "litellm_proxy_extras-0.4.108-py3-none-any.whl")
+		text, err := os.ReadFile(testenv.NeedFile(t, wheel, "LiteLLM's migrations", "make chain, or go run ./internal/testenv/fetch extras"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		readable := filepath.Join(dir, "litellm_proxy_extras-0.4.108-py3-none-any.whl")
+		if err := os.WriteFile(readable, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		url, bare := testenv.Postgres(t), testenv.Postgres(t)
+		from := []string{"--migrations-from", readable}
+		for _, args := range [][]string{{"plan"}, {"deploy", "--wait", "--format", "jsonl"}, {"deploy"}, {"status"}, {"wait"}, {"resolve", "--all-through", "20250326162113_baseline"}, {"diff"}} {
+			run(t, url, append(args, from...)...)
+		}
+		// The schema without its history, as db push leaves it.
+		runMigrate(t, append([]string{"deploy", "-q", "--database-url", bare}, from...)...)
+		conn, err := pgx.Connect(context.Background(), bare)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		if _, err := conn.Exec(context.Background(), `DROP TABLE "_prisma_migrations"`); err != nil {
+			t.Fatal(err)
+		}
+		run(t, bare, append([]string{"baseline"}, from...)...)
+	})
 	if used, err := os.ReadFile(peak); err == nil {
 		n, _ := strconv.ParseInt(strings.TrimSpace(string(used)), 10, 64)
 		t.Logf("the group used %.1f MB at most, of 40", float64(n)/(1<<20))
