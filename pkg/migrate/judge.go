@@ -21,6 +21,8 @@ type Hazard struct {
 	Duration string `json:"duration,omitempty"`
 	Message  string `json:"message"`
 	Hint     string `json:"hint,omitempty"`
+	// New: it is about a table that the files at hand make.
+	New bool `json:"new,omitempty"`
 }
 
 // The lock levels of statements, in PostgreSQL's words.
@@ -147,7 +149,7 @@ func (j *judge) migration(m Migration) []Hazard {
 	var list []Hazard
 	sql := strings.TrimPrefix(m.SQL, "\ufeff")
 	add := func(pos int, h Hazard) {
-		h.Migration, h.Line = m.Name, 1+strings.Count(sql[:pos], "\n")
+		h.Migration, h.Line, h.New = m.Name, 1+strings.Count(sql[:pos], "\n"), j.created[h.Table]
 		j.fill(&h)
 		list = append(list, h)
 	}
@@ -218,7 +220,13 @@ func (j *judge) action(a action) []Hazard {
 		}
 	case actDropIndex:
 		if !a.concurrently {
-			add("LOCK002", severityWarning, fmt.Sprintf("DROP INDEX %s locks its table against everything, for a moment", a.name), "DROP INDEX CONCURRENTLY does not.", 0)
+			severity := severityWarning
+			for _, t := range j.schema.tables {
+				if t.index(a.name) != nil && j.created[t.name] {
+					severity, a.table = severityInfo, t.name
+				}
+			}
+			add("LOCK002", severity, fmt.Sprintf("DROP INDEX %s locks its table against everything, for a moment", a.name), "DROP INDEX CONCURRENTLY does not.", 0)
 		}
 	case actAddConstraint:
 		k := a.constraint

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,18 @@ import (
 
 	"github.com/llmgw/llmgw/internal/testenv"
 )
+
+func locks(list []Lock) string {
+	var out []string
+	for _, l := range list {
+		new := ""
+		if l.New {
+			new = " new"
+		}
+		out = append(out, l.Table+" "+l.Level+new)
+	}
+	return strings.Join(out, ", ")
+}
 
 func rules(list []Hazard, least string) string {
 	var out []string
@@ -158,11 +169,11 @@ func TestPlanSaysWhatADeployWouldDo(t *testing.T) {
 	}
 	var found []string
 	for _, m := range r.Migrations {
-		found = append(found, m.Name+": "+rules(m.Hazards, severityInfo)+" "+fmt.Sprint(m.Locks)+" "+m.Phase)
+		found = append(found, m.Name+": "+rules(m.Hazards, severityInfo)+" "+locks(m.Locks)+" "+m.Phase)
 	}
 	want := []string{
-		"2: LOCK001=info [{A SHARE}] expand", "3: COMPAT001=error [{A ACCESS EXCLUSIVE}] contract",
-		"4: PART001=error [{P SHARE UPDATE EXCLUSIVE}] expand", "5: FILE001=error [] expand",
+		"2: LOCK001=info A SHARE expand", "3: COMPAT001=error A ACCESS EXCLUSIVE contract",
+		"4: PART001=error P SHARE UPDATE EXCLUSIVE expand", "5: FILE001=error  expand",
 	}
 	if !slices.Equal(found, want) {
 		t.Errorf("%q", found)
@@ -179,6 +190,20 @@ func TestPlanSaysWhatADeployWouldDo(t *testing.T) {
 	var text strings.Builder
 	if err := r.Text(&text); err != nil || !strings.Contains(text.String(), "A deploy would refuse: 1 reason") || !strings.Contains(text.String(), "5000 rows") {
 		t.Errorf("%v\n%s", err, &text)
+	}
+	for _, want := range []string{
+		"\n  2  1 statement\n      SHARE on A\n      line 1: info LOCK001: ", "\n  3  2 statements, breaks pods of the release before\n      ACCESS EXCLUSIVE on A\n      line 3: error COMPAT001: ",
+		"\n  4  1 statement, outside of a transaction\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &text)
+		}
+	}
+	// What concerns only tables that the plan makes keeps nobody waiting.
+	fresh, err := provider(t, testenv.Postgres(t), files(t, map[string]string{"1": `CREATE TABLE "N"(i int)`, "2": `CREATE INDEX x ON "N"(i); ALTER TABLE "N" ADD COLUMN j int`}), Options{}).Plan(context.Background())
+	text.Reset()
+	if err != nil || locks(fresh.Migrations[1].Locks) != "N SHARE new, N ACCESS EXCLUSIVE new" || fresh.Text(&text) != nil || !strings.Contains(text.String(), "  2  2 statements\n\n2 of 2 touch nothing but tables that these migrations make: nobody waits for them.\n") {
+		t.Errorf("%v %+v\n%s", err, fresh.Migrations, &text)
 	}
 	// The deploy agrees, before any change, and goes ahead with consent.
 	_, err = provider(t, url, set, Options{}).Deploy(context.Background())

@@ -53,18 +53,31 @@ func (r *PlanResult) Text(w io.Writer) error {
 			b.WriteString("\n")
 		}
 	}
+	if len(r.Migrations) > 0 {
+		b.WriteString("\nWould be applied, in this order:\n")
+	}
+	quiet := 0
 	for _, m := range r.Migrations {
-		fmt.Fprintf(&b, "\n%s  %s, %s, %s\n", m.Name, plural(m.Statements, "statement", "statements"), m.Mode, m.Phase)
+		fmt.Fprintf(&b, "  %s  %s%s\n", m.Name, plural(m.Statements, "statement", "statements"), m.remarks())
+		said := b.Len()
 		for _, l := range m.Locks {
-			fmt.Fprintf(&b, "  %s on %s\n", l.Level, l.Table)
+			if !l.New {
+				fmt.Fprintf(&b, "      %s on %s\n", l.Level, l.Table)
+			}
 		}
 		for _, h := range m.Hazards {
-			if h.Severity == severityInfo && h.Rule == "LOCK006" {
-				continue // for every one of them; the JSON has it
+			if h.Severity == severityInfo && (h.New || h.Rule == "LOCK006") {
+				continue // LOCK006 is for every one of them; the JSON has it
 			}
-			b.WriteString("  ")
+			b.WriteString("      ")
 			WriteHazard(&b, h, false)
 		}
+		if b.Len() == said {
+			quiet++
+		}
+	}
+	if quiet > 0 {
+		fmt.Fprintf(&b, "\n%d of %d touch nothing but tables that these migrations make: nobody waits for them.\n", quiet, len(r.Migrations))
 	}
 	if len(r.Foreign) > 0 {
 		fmt.Fprintf(&b, "\nLeft alone, no migration makes them: %s\n", few(r.Foreign))
@@ -93,6 +106,25 @@ func (r *PlanResult) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// remarks are what is not as usual: usual is one transaction that old pods do
+// not notice.
+func (m PlannedMigration) remarks() string {
+	out := ""
+	switch m.Mode {
+	case Atomic:
+	case Bare:
+		out += ", outside of a transaction"
+	case Native:
+		out += ", with transactions of its own"
+	default:
+		out += ", " + string(m.Mode)
+	}
+	if m.Phase == "contract" {
+		out += ", breaks pods of the release before"
+	}
+	return out
 }
 
 func prefixed(name string) string {

@@ -48,6 +48,8 @@ type PlannedMigration struct {
 type Lock struct {
 	Table string `json:"table"`
 	Level string `json:"level"`
+	// New: the table is made by a file of this plan, so nobody waits for it.
+	New bool `json:"new,omitempty"`
 }
 
 // TableFacts is the size of a table.
@@ -231,12 +233,15 @@ func (p *Provider) plan(j *judge, m Migration, sc script) (PlannedMigration, []*
 		}
 		if level != "" && table != "" && !seen[table+level] {
 			seen[table+level] = true
-			one.Locks = append(one.Locks, Lock{table, level})
+			one.Locks = append(one.Locks, Lock{Table: table, Level: level})
 		}
 	}
 	one.Hazards = j.migration(m)
 	if one.Hazards == nil {
 		one.Hazards = []Hazard{}
+	}
+	for i, l := range one.Locks {
+		one.Locks[i].New = j.created[l.Table]
 	}
 	for i, h := range one.Hazards {
 		if h.Rule == "COMPAT001" {
