@@ -50,6 +50,7 @@ type migrateFlags struct {
 	connectWait, timeout         time.Duration
 	detailed, prisma, prismaTLS  bool
 	strict                       bool
+	live                         bool // one terminal shows the progress and the result
 	progress                     string
 	version                      string
 	out                          *outputFlags
@@ -361,7 +362,13 @@ func (f *migrateFlags) deploy(c *cobra.Command, a *app) error {
 				return write(w, ok)
 			}
 		}
-		return answer{result: r, text: reached(r.Text), prisma: reached(r.PrismaText)}, err
+		text := func(w io.Writer, ok bool) error {
+			if w == a.out && f.live {
+				return r.Brief(w, ok)
+			}
+			return r.Text(w, ok)
+		}
+		return answer{result: r, text: reached(text), prisma: reached(r.PrismaText)}, err
 	})
 }
 

@@ -41,6 +41,7 @@ type state struct {
 	note       string // progress of an index build
 	blocked    string
 	n          int // of those that were begun
+	of         int // how many there are to apply; 0 unknown
 }
 
 // newProgress chooses the form; a wrong word was refused before.
@@ -113,8 +114,12 @@ func (p *progress) event(e migrate.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch e.Event {
+	case migrate.EventPlanned:
+		p.clear()
+		fmt.Fprintln(p.w, e.Message)
+		p.line = state{of: p.line.n + e.Pending, n: p.line.n}
 	case migrate.EventMigrationStarted:
-		p.line = state{migration: e.Migration, began: time.Now(), doing: e.Doing, statements: e.Statements, n: p.line.n + 1}
+		p.line = state{of: p.line.of, migration: e.Migration, began: time.Now(), doing: e.Doing, statements: e.Statements, n: p.line.n + 1}
 		p.draw()
 	case migrate.EventStatementDone:
 		p.line.done, p.line.note, p.line.blocked = e.Statement, "", ""
@@ -127,13 +132,13 @@ func (p *progress) event(e migrate.Event) {
 	case migrate.EventMigrationFinished:
 		p.clear()
 		fmt.Fprintf(p.w, "%s %s  %s\n", p.mark("✓", "32"), e.Migration, time.Duration(e.DurationMS)*time.Millisecond)
-		p.line = state{n: p.line.n}
+		p.line = state{n: p.line.n, of: p.line.of}
 	case migrate.EventMigrationFailed:
 		p.clear()
 		if e.Migration != "" {
 			fmt.Fprintf(p.w, "%s %s\n", p.mark("✗", "31"), e.Migration)
 		}
-		p.line = state{n: p.line.n}
+		p.line = state{n: p.line.n, of: p.line.of}
 	default:
 		p.clear()
 		showEvent(p.a, e)
@@ -153,7 +158,11 @@ var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 func (s state) text(now time.Time) string {
 	elapsed := now.Sub(s.began).Round(100 * time.Millisecond)
 	turn := int(now.Sub(s.began)/(200*time.Millisecond)) % len(spinner)
-	out := fmt.Sprintf("%c %s  %s", spinner[max(turn, 0)], s.migration, elapsed)
+	out := string(spinner[max(turn, 0)])
+	if s.of > 1 {
+		out += fmt.Sprintf(" [%d/%d]", s.n, s.of)
+	}
+	out += fmt.Sprintf(" %s  %s", s.migration, elapsed)
 	switch {
 	case s.doing != "":
 		out += "  " + s.doing

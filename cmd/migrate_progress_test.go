@@ -29,8 +29,9 @@ func TestTheLivingLineSaysWhatRunsAndWhoIsInItsWay(t *testing.T) {
 	if !strings.HasSuffix(out.String(), "\r\x1b[2K✓ 1_a  1.5s\n") {
 		t.Errorf("%q", out.String())
 	}
+	p.event(migrate.Event{Event: migrate.EventPlanned, Pending: 7, Message: "PostgreSQL 15: 7 to apply"})
 	p.event(migrate.Event{Event: migrate.EventMigrationStarted, Migration: "2_b", Statements: 1, Doing: "CREATE INDEX x ON A"})
-	if got := p.line.text(p.line.began.Add(time.Second)); !strings.HasSuffix(got, "2_b  1s  CREATE INDEX x ON A") {
+	if got := p.line.text(p.line.began.Add(time.Second)); !strings.HasSuffix(got, " [2/8] 2_b  1s  CREATE INDEX x ON A") {
 		t.Error(got)
 	}
 	for _, line := range strings.Split(out.String(), "\r\x1b[2K") {

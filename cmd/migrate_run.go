@@ -58,6 +58,7 @@ func (f *migrateFlags) run(c *cobra.Command, a *app, do func(ctx context.Context
 	defer outs.discard()
 	show := newProgress(a, f.progress)
 	defer show.end()
+	f.live = show.kind == "tui" && a.outTTY
 	f.o.OnEvent = func(e migrate.Event) {
 		for _, o := range outs.list {
 			if o.format == "jsonl" {

@@ -109,7 +109,7 @@ func TestMigrateJSONIsOneObjectAndJSONLIsEvents(t *testing.T) {
 		}
 		events = append(events, e.Event)
 	}
-	want := "lock_acquired migration_started statement_done migration_finished migration_started migration_failed summary"
+	want := "lock_acquired planned migration_started statement_done migration_finished migration_started migration_failed summary"
 	if got := strings.Join(events, " "); got != want {
 		t.Errorf("events %s, want %s", got, want)
 	}

@@ -201,6 +201,9 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 	if p.o.DryRun {
 		return false, nil
 	}
+	if len(todo) > 0 {
+		p.emit(Event{Event: EventPlanned, Pending: len(todo), Message: r.head() + fmt.Sprintf(", %d to apply", len(todo))})
+	}
 	if err := s.prepareSchema(ctx); err != nil {
 		return false, err
 	}

@@ -148,6 +148,7 @@ type Event struct {
 	Percent    float64   `json:"percent,omitempty"`
 	Done       int64     `json:"done,omitempty"` // of Total blocks or rows, as Message says
 	Total      int64     `json:"total,omitempty"`
+	Pending    int       `json:"pending,omitempty"` // planned: how many will be applied
 	Attempt    int       `json:"attempt,omitempty"`
 	Code       string    `json:"code,omitempty"`
 	SQLState   string    `json:"sqlstate,omitempty"`
@@ -160,6 +161,7 @@ const (
 	EventWaiting           = "waiting"
 	EventLockWait          = "lock_wait"
 	EventLockAcquired      = "lock_acquired"
+	EventPlanned           = "planned"
 	EventMigrationStarted  = "migration_started"
 	EventStatementDone     = "statement_done"
 	EventBlockedBy         = "blocked_by"

@@ -12,16 +12,35 @@ import (
 // "No pending migrations to apply." and "All migrations have been successfully
 // applied."
 
+// head says which database and which files a result is about.
+func (r *DeployResult) head() string {
+	return fmt.Sprintf("PostgreSQL %s, database %q, schema %q at %s\n%s found in %s", r.Database.ServerVersion, r.Database.Name, r.Database.Schema, hostPort(r.Database),
+		plural(r.Found, "migration", "migrations"), r.From)
+}
+
 // Text writes the result of a deploy that succeeded, or what a failed one had
 // applied before it failed.
-func (r *DeployResult) Text(w io.Writer, ok bool) error {
+func (r *DeployResult) Text(w io.Writer, ok bool) error { return r.text(w, ok, false) }
+
+// Brief is Text for somebody who saw each migration go by.
+func (r *DeployResult) Brief(w io.Writer, ok bool) error { return r.text(w, ok, true) }
+
+func (r *DeployResult) text(w io.Writer, ok, brief bool) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "PostgreSQL %s, database %q, schema %q at %s\n", r.Database.ServerVersion, r.Database.Name, r.Database.Schema, hostPort(r.Database))
-	fmt.Fprintf(&b, "%s found in %s\n", plural(r.Found, "migration", "migrations"), r.From)
+	seen := brief && len(r.Applied) > 0
+	if !seen {
+		b.WriteString(r.head() + "\n")
+	}
 	if n := len(r.Baselined); n > 0 {
 		fmt.Fprintf(&b, "%s recorded as applied, as the schema shows\n", plural(n, "migration", "migrations"))
 	}
-	if len(r.Applied) > 0 {
+	if seen {
+		var took int64
+		for _, a := range r.Applied {
+			took += a.DurationMS
+		}
+		fmt.Fprintf(&b, "\n%s applied in %s.\n", plural(len(r.Applied), "migration", "migrations"), milliseconds(took))
+	} else if len(r.Applied) > 0 {
 		b.WriteString("\nThe following migration(s) have been applied:\n\n")
 		for _, a := range r.Applied {
 			fmt.Fprintf(&b, "  %s  %s, %s", a.Name, plural(a.Statements, "statement", "statements"), milliseconds(a.DurationMS))
