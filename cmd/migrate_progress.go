@@ -164,7 +164,7 @@ func (s state) text(now time.Time) string {
 	}
 	out += fmt.Sprintf(" %s  %s", s.migration, elapsed)
 	switch {
-	case s.doing != "":
+	case s.doing != "" && s.blocked == "" && s.note == "":
 		out += "  " + s.doing
 	case s.done > 0: // the server has told how far it is
 		out += fmt.Sprintf("  statement %d/%d", min(s.done+1, s.statements), s.statements)
@@ -182,6 +182,12 @@ func (s state) text(now time.Time) string {
 
 func (p *progress) draw() {
 	text := []rune(p.line.text(time.Now()))
+	// Who is in the way matters more than the whole of a long name.
+	if name := []rune(p.line.migration); len(text) > p.width-1 && len(name) > 24 {
+		short := p.line
+		short.migration = string(name[:23]) + "…"
+		text = []rune(short.text(time.Now()))
+	}
 	if len(text) > p.width-1 {
 		text = append(text[:p.width-2], '…')
 	}

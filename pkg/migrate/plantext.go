@@ -45,18 +45,27 @@ func (r *PlanResult) Text(w io.Writer) error {
 	}
 	if len(r.Tables) > 0 {
 		b.WriteString("\nTables that they touch:\n")
+		empty := 0
 		for _, t := range r.Tables {
+			if t.Rows == 0 && !t.Partitioned {
+				empty++
+				continue
+			}
 			fmt.Fprintf(&b, "  %-45s %18s %10s", t.Name, rowsText(t.Rows), bytesText(t.Bytes))
 			if t.Partitioned {
 				fmt.Fprintf(&b, "  %s", plural(t.Partitions, "partition", "partitions"))
 			}
 			b.WriteString("\n")
 		}
+		if empty > 0 {
+			fmt.Fprintf(&b, "  %s\n", plural(empty, "empty one", "empty ones"))
+		}
 	}
 	if len(r.Migrations) > 0 {
 		b.WriteString("\nWould be applied, in this order:\n")
 	}
 	quiet := 0
+	var errors, warnings []string
 	for _, m := range r.Migrations {
 		fmt.Fprintf(&b, "  %s  %s%s\n", m.Name, plural(m.Statements, "statement", "statements"), m.remarks())
 		said := b.Len()
@@ -69,6 +78,12 @@ func (r *PlanResult) Text(w io.Writer) error {
 			if h.Severity == severityInfo && (h.New || h.Rule == "LOCK006") {
 				continue // LOCK006 is for every one of them; the JSON has it
 			}
+			switch h.Severity {
+			case severityError:
+				errors = append(errors, h.Rule+" in "+m.Name)
+			case severityWarning:
+				warnings = append(warnings, h.Rule+" in "+m.Name)
+			}
 			b.WriteString("      ")
 			WriteHazard(&b, h, false)
 		}
@@ -78,6 +93,14 @@ func (r *PlanResult) Text(w io.Writer) error {
 	}
 	if quiet > 0 {
 		fmt.Fprintf(&b, "\n%d of %d touch nothing but tables that these migrations make: nobody waits for them.\n", quiet, len(r.Migrations))
+	}
+	for _, f := range []struct {
+		one  string
+		list []string
+	}{{"error", errors}, {"warning", warnings}} {
+		if len(f.list) > 0 {
+			fmt.Fprintf(&b, "%s: %s\n", plural(len(f.list), f.one, f.one+"s"), few(f.list))
+		}
 	}
 	if len(r.Foreign) > 0 {
 		fmt.Fprintf(&b, "\nLeft alone, no migration makes them: %s\n", few(r.Foreign))
