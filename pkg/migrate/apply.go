@@ -269,8 +269,9 @@ func (s *session) afterFailure(ctx, book context.Context, id string, m Migration
 		return true, 0, false, e
 	}
 	e := s.failed(m, sc, out)
+	e.Hint = nextAfter(sc.mode, m.Name)
 	if len(cleaned) > 0 {
-		e.Hint = "Dropped the invalid index that it left: " + strings.Join(cleaned, ", ")
+		e.Hint = "Dropped the invalid index that it left: " + strings.Join(cleaned, ", ") + ". " + e.Hint
 	}
 	logs := e.Error()
 	if err := s.markFailed(book, id, logs); err != nil {
@@ -292,6 +293,17 @@ func (s *session) recordCancelled(ctx, book context.Context, id string, m Migrat
 		return s.failure(book, "marking "+m.Name+" rolled back", err)
 	}
 	return e
+}
+
+// nextAfter says what was kept of a file that failed, and what to do.
+func nextAfter(mode Mode, name string) string {
+	switch mode {
+	case Atomic:
+		return "Nothing of it was kept. Mend the cause, then llmgw migrate deploy --retry-failed."
+	case Native:
+		return fmt.Sprintf("It has transactions of its own, so a part may be kept. Mend the cause and look, then llmgw migrate resolve --rolled-back %q (it runs again) or --applied.", name)
+	}
+	return fmt.Sprintf("Mend the cause, then llmgw migrate resolve --rolled-back %q (it runs again) or --applied.", name)
 }
 
 // failed is P3018 with what the server said, and where.

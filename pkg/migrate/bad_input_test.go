@@ -56,9 +56,9 @@ func TestMC50EachBadInputIsOneSentence(t *testing.T) {
 			t.Cleanup(func() { sql(t, url, "DROP ROLE mc50") })
 			return asRole(url, "mc50", "wrong")
 		}, say: "P1000: Authentication failed against database server, the provided database credentials for `mc50` are not valid.\nCheck user and password of postgresql://mc50:***@{at}/{db}."},
-		"nobody listens": {url: func(*testing.T) string { return "postgresql://u@127.0.0.1:1/x" },
+		"nobody listens": {url: func(*testing.T) string { return "postgresql://u@127.0.0.1:1/x?connect_timeout=60" },
 			say: "P1001: Can't reach database server at `127.0.0.1:1`\n\nPlease make sure your database server is running at `127.0.0.1:1`.\nReason: connection refused."},
-		"no such host": {url: func(*testing.T) string { return "postgresql://u@no-such-host.invalid/x" },
+		"no such host": {url: func(*testing.T) string { return "postgresql://u@no-such-host.invalid/x?connect_timeout=60" },
 			say: "P1001: Can't reach database server at `no-such-host.invalid:5432`\n\nPlease make sure your database server is running at `no-such-host.invalid:5432`.\nReason: the host name does not resolve."},
 		"no such database": {url: func(t *testing.T) string { return testenv.Postgres(t) + "_not" },
 			say: "P1003: Database `{db}_not` does not exist on the server at `{at}`.\nCreate it: createdb {db}_not"},
@@ -99,9 +99,11 @@ func TestMC50EachBadInputIsOneSentence(t *testing.T) {
 				"Context: Timed out trying to acquire a postgres advisory lock (SELECT pg_advisory_lock(72707369)). Timeout: 50ms. See https://pris.ly/d/migrate-advisory-locking for details.\n" +
 				"Another migration is under way: the lock is held by pid {n} (somebody-else) from 127.0.0.1, idle for {n}s, last statement: SELECT pg_advisory_lock(72707369). --wait waits for it."},
 		"a file that fails": {url: plain, list: map[string]string{"1": "CREATE TABLE a(i int);\nSELECT 1/0;"},
-			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 22012\n\nDatabase error:\nERROR: division by zero"},
+			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 22012\n\nDatabase error:\nERROR: division by zero\nNothing of it was kept. Mend the cause, then llmgw migrate deploy --retry-failed."},
+		"a file with its own transactions that fails": {url: plain, list: map[string]string{"1": "BEGIN; CREATE TABLE a(i int); COMMIT; SELECT 1/0;"},
+			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 22012\n\nDatabase error:\nERROR: division by zero\nIt has transactions of its own, so a part may be kept. Mend the cause and look, then llmgw migrate resolve --rolled-back \"1\" (it runs again) or --applied."},
 		"a statement that cannot be read": {url: plain, list: map[string]string{"1": "CREATE TABLE a(i int);\nSELEC 1;"},
-			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 42601\n\nDatabase error:\nERROR: syntax error at or near \"SELEC\"\n\nPosition:\n  1 CREATE TABLE a(i int);\n  2 SELEC 1;\nAt: 1/migration.sql:2"},
+			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 42601\n\nDatabase error:\nERROR: syntax error at or near \"SELEC\"\n\nPosition:\n  1 CREATE TABLE a(i int);\n  2 SELEC 1;\nAt: 1/migration.sql:2\nNothing of it was kept. Mend the cause, then llmgw migrate deploy --retry-failed."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := tt.url(t)
