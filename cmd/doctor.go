@@ -392,24 +392,33 @@ func newDoctorExplainCommand(a *app) *cobra.Command {
 }
 
 func newDoctorRulesCommand(a *app) *cobra.Command {
-	var format string
+	var out *outputFlags
 	c := &cobra.Command{
 		Use:   "rules",
 		Short: "List the rules",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			switch format {
-			case "text":
-				return report.RulesText(a.out)
-			case "json":
-				return report.RulesJSON(a.out)
-			case "md":
-				return report.RulesMarkdown(a.out)
+			outs, err := out.open(a)
+			if err != nil {
+				return err
 			}
-			return usagef("--format %s: use text, json or md%s", format, didYouMean(format, strings.Fields("text json md")))
+			defer outs.discard()
+			err = outs.each(func(w io.Writer, format string) error {
+				switch format {
+				case "json":
+					return report.RulesJSON(w)
+				case "md":
+					return report.RulesMarkdown(w)
+				}
+				return report.RulesText(w)
+			})
+			if err != nil {
+				return err
+			}
+			return outs.commit()
 		},
 	}
-	c.Flags().StringVar(&format, "format", "text", "text, json or md")
+	out = outputVar(c.Flags(), "text", "json", "md")
 	return c
 }
 

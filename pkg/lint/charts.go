@@ -17,8 +17,8 @@ import (
 	"github.com/llmgw/llmgw/pkg/lint/rule"
 )
 
-// renderedSuffix marks what a chart gave, which is no file.
-const renderedSuffix = " (rendered)"
+// RenderedSuffix marks what a chart gave, which is no file.
+const RenderedSuffix = " (rendered)"
 
 // isChart reports whether a directory is a Helm chart with templates.
 func (r *reader) isChart(dir string) bool {
@@ -52,7 +52,7 @@ func (r *reader) chart(dir string, named bool) {
 		complain("is a Helm chart whose templates give nothing")
 		return
 	}
-	name := filepath.ToSlash(dir) + renderedSuffix
+	name := filepath.ToSlash(dir) + RenderedSuffix
 	r.yaml(name, data, named, false)
 	again, err := r.o.Chart(files)
 	if err != nil {

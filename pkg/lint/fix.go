@@ -45,7 +45,7 @@ func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []str
 	slices.Sort(files)
 	for _, file := range files {
 		old, ok := r.Sources[file]
-		if !ok || file == "-" || file == o.StdinName || strings.HasSuffix(file, renderedSuffix) || slices.ContainsFunc(o.Documents, func(d Document) bool { return d.Name == file }) {
+		if !ok || file == "-" || file == o.StdinName || strings.HasSuffix(file, RenderedSuffix) || slices.ContainsFunc(o.Documents, func(d Document) bool { return d.Name == file }) {
 			continue // no file stands behind it
 		}
 		hits := byFile[file]

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint"
@@ -72,6 +73,7 @@ func SARIF(w io.Writer, r *lint.Result, o Options) error {
 		})
 	}
 	results := []obj{}
+	notifications := []obj{}
 	add := func(h rule.Hit, by *lint.Suppressed) {
 		f := q.json(r, h)
 		message := h.Message
@@ -96,10 +98,19 @@ func SARIF(w io.Writer, r *lint.Result, o Options) error {
 		if h.Props != nil {
 			result["properties"] = h.Props
 		}
+		if known, _ := rule.Lookup(h.ID); known != nil && known.Fix == rule.Safe && by == nil {
+			if fix := sarifFix(r, known, h.Edits); fix != nil {
+				result["fixes"] = []obj{fix}
+			}
+		}
 		if by != nil {
 			result["suppressions"] = []obj{{"kind": "inSource", "justification": by.Reason}}
 		}
 		results = append(results, result)
+		if at := result["locations"].([]obj)[0]; at["physicalLocation"] == nil && by == nil {
+			// Viewers that place results in files drop this one.
+			notifications = append(notifications, obj{"level": level[h.Severity], "message": obj{"text": f.File + ": " + h.ID + " " + message}})
+		}
 	}
 	for _, h := range shown(r.Findings, o.MinSeverity) {
 		add(h, nil)
@@ -107,7 +118,6 @@ func SARIF(w io.Writer, r *lint.Result, o Options) error {
 	for _, s := range r.Suppressed {
 		add(s.Hit, &s)
 	}
-	notifications := []obj{}
 	for _, p := range r.Problems {
 		notifications = append(notifications, obj{"level": "error", "message": obj{"text": p.Path + " " + p.Message}})
 	}
@@ -142,7 +152,7 @@ func location(file string, line, col, endCol int, message string) obj {
 		physical["region"] = region
 	}
 	l := obj{"physicalLocation": physical}
-	if slices.Contains([]string{"-", "<args>", "<env>"}, file) || strings.Contains(file, "://") {
+	if slices.Contains([]string{"-", "<args>", "<env>"}, file) || strings.Contains(file, "://") || strings.HasSuffix(file, lint.RenderedSuffix) {
 		l = obj{"logicalLocations": []obj{{"name": file}}}
 	}
 	if message != "" {
@@ -164,4 +174,47 @@ func GitHubSummary(w io.Writer, r *lint.Result, o Options) error {
 		fmt.Fprintln(b)
 	}
 	return b.Flush()
+}
+
+// sarifFix is what --fix would do, as lines and columns; nil when there is no
+// edit, or one of a text that is no file.
+func sarifFix(r *lint.Result, known *rule.Rule, edits []finding.Edit) obj {
+	var changes []obj
+	byFile := map[string]int{}
+	for _, e := range edits {
+		data, ok := r.Sources[e.File]
+		if !ok || e.End > len(data) || location(e.File, 1, 1, 0, "")["physicalLocation"] == nil {
+			return nil
+		}
+		startLine, startCol := lineCol(data, e.Offset)
+		endLine, endCol := lineCol(data, e.End)
+		i, seen := byFile[e.File]
+		if !seen {
+			i = len(changes)
+			byFile[e.File] = i
+			changes = append(changes, obj{"artifactLocation": location(e.File, 1, 1, 0, "")["physicalLocation"].(obj)["artifactLocation"], "replacements": []obj{}})
+		}
+		changes[i]["replacements"] = append(changes[i]["replacements"].([]obj), obj{
+			"deletedRegion":   obj{"startLine": startLine, "startColumn": startCol, "endLine": endLine, "endColumn": endCol},
+			"insertedContent": obj{"text": e.Text},
+		})
+	}
+	if changes == nil {
+		return nil
+	}
+	return obj{"description": obj{"text": upper(known.Remedy)}, "artifactChanges": changes}
+}
+
+// lineCol is where an offset stands, columns in code points.
+func lineCol(data []byte, offset int) (line, col int) {
+	line = 1
+	start := 0
+	for _, l := range lint.SplitLines(data) {
+		if start+len(l) > offset || start+len(l) == len(data) {
+			break
+		}
+		start += len(l)
+		line++
+	}
+	return line, utf8.RuneCount(data[start:offset]) + 1
 }

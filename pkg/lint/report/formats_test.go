@@ -16,6 +16,8 @@ import (
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint"
 	"github.com/llmgw/llmgw/pkg/lint/report"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
@@ -120,7 +122,10 @@ func TestSARIFSatisfiesTheOfficialSchema(t *testing.T) {
 		if got, want := len(log.Runs[0].Results), len(r.Findings)+len(r.Suppressed); got != want {
 			t.Errorf("%s: %d results, want %d", name, got, want)
 		}
-		for _, res := range log.Runs[0].Results {
+		for i, res := range log.Runs[0].Results {
+			if i < len(r.Findings) {
+				applied(t, r, r.Findings[i], res)
+			}
 			if at := log.Runs[0].Tool.Driver.Rules[res.RuleIndex]; *at.ID != *res.RuleID {
 				t.Errorf("%s: rule index %d is %s, not %s", name, res.RuleIndex, *at.ID, *res.RuleID)
 			}
@@ -210,6 +215,38 @@ func TestJUnitCountsWhatFails(t *testing.T) {
 			}
 			if doc.Errors != len(r.Problems) {
 				t.Errorf("%s: %d errors for %d problems", name, doc.Errors, len(r.Problems))
+			}
+		}
+	}
+}
+
+// applied checks that a fix of the log, applied by lines and columns, gives what
+// --fix gives.
+func applied(t *testing.T, r *lint.Result, h rule.Hit, res *sarif.Result) {
+	t.Helper()
+	for _, f := range res.Fixes {
+		for _, change := range f.ArtifactChanges {
+			name := *change.ArtifactLocation.URI
+			want, err := config.Splice(r.Sources[name], slices.DeleteFunc(slices.Clone(h.Edits), func(e finding.Edit) bool { return e.File != name }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := lint.SplitLines(r.Sources[name])
+			offset := func(line, col int) int {
+				n := 0
+				for _, l := range lines[:line-1] {
+					n += len(l)
+				}
+				return n + len(string([]rune(string(lines[line-1]))[:col-1]))
+			}
+			var edits []finding.Edit
+			for _, c := range change.Replacements {
+				d := c.DeletedRegion
+				edits = append(edits, finding.Edit{File: name, Offset: offset(*d.StartLine, *d.StartColumn), End: offset(*d.EndLine, *d.EndColumn), Text: *c.InsertedContent.Text})
+			}
+			got, err := config.Splice(r.Sources[name], edits)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: the fix of the log gives\n%s\nwant\n%s (%v)", h.ID, got, want, err)
 			}
 		}
 	}
