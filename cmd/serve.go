@@ -108,8 +108,12 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 		g, err = newZeroGateway(ctx, a, s, tree)
 	} else {
 		gate, gerr := f.schema(ctx, a, tree)
-		if gerr != nil || f.skipStartup {
+		if gerr != nil {
 			return gerr
+		}
+		if f.skipStartup {
+			_, err := fmt.Fprintln(a.out, litellm.SetupComplete)
+			return err
 		}
 		if gate != nil {
 			defer gate.Close()
@@ -149,6 +153,16 @@ func refuse(a *app, reasons []finding.Finding, err error) error {
 		what = fmt.Sprintf("%d reasons", len(reasons))
 	}
 	return usagef("not started, for the %s above", what)
+}
+
+// refuseMissing makes reasons not to start of references to variables that are
+// not set.
+func refuseMissing(list []finding.Finding) {
+	for i := range list {
+		if list[i].ID == "CFG007" {
+			list[i].Severity = finding.Error
+		}
+	}
 }
 
 func errorsOf(list []finding.Finding) (errs []finding.Finding) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/redact"
@@ -36,10 +37,12 @@ type serveFlags struct {
 	debug, detailedDebug           bool
 	validateConfig, version        bool
 	insecureNoAuth, noGuardrails   bool
-	strict                         bool
+	strict, strictEnv              bool
 	dbPush, iamAuth, entraAuth     bool
 	skipStartup, migrate, waitHead bool
 	databaseURL, databaseURLFile   string
+	providers                      string
+	connectWait                    time.Duration
 }
 
 func (f *serveFlags) declare(fs *pflag.FlagSet) {
@@ -59,6 +62,8 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.version, "version", "v", false, "print the version and the LiteLLM release it answers as")
 	fs.BoolVar(&f.insecureNoAuth, "insecure-no-auth", false, "start without a master key, or with a well-known one")
 	fs.BoolVar(&f.strict, "strict", false, "refuse to start when a rule of doctor finds an error")
+	fs.BoolVar(&f.strictEnv, "strict-env", false, "refuse to start when an os.environ/ reference names a variable that is not set")
+	fs.StringVar(&f.providers, "providers", "", "JSON file of further vendors that speak OpenAI's format, in the shape of LiteLLM's registry")
 	fs.BoolVar(&f.noGuardrails, "allow-missing-guardrails", false, "start although a default-on guardrail is not supported")
 	fs.StringVar(&f.store, "store", "auto", "where state is kept: auto, sqlite[:PATH] or none")
 	fs.IntVar(&f.metricsPort, "prometheus-metrics-port", 0, "port for /metrics alone, without a key (PROMETHEUS_METRICS_PORT)")
@@ -70,6 +75,7 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.iamAuth, "iam-token-db-auth", false, "log in to the database with an IAM token; not in this build yet")
 	fs.BoolVar(&f.entraAuth, "azure-postgresql-auth", false, "log in to the database with an Entra token; not in this build yet")
 	fs.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL URL (DATABASE_URL); not used by this build yet")
+	durationVar(fs, &f.connectWait, "connect-wait", time.Minute, "how long a database that does not answer is retried before migrating; 0 is once")
 	fs.StringVar(&f.databaseURLFile, "database-url-file", "", "file that holds the PostgreSQL URL")
 	for _, l := range litellm.Flags() {
 		name := strings.ReplaceAll(l.Name, "_", "-")
@@ -113,21 +119,56 @@ func (f *serveFlags) refuseUnbuilt() (err error) {
 	return err
 }
 
+// needless says why flags of LiteLLM have no effect.
+var needless = map[string]string{
+	"run-gunicorn":                   "llmgw is the server itself",
+	"run-hypercorn":                  "llmgw is the server itself, and speaks HTTP/2 with TLS",
+	"run-granian":                    "llmgw is the server itself",
+	"granian-threads":                "one process uses all CPUs",
+	"timeout-worker-healthcheck":     "there are no workers that could hang",
+	"log-config":                     "LITELLM_LOG and JSON_LOGS say what is logged",
+	"ciphers":                        "TLS 1.2 and 1.3 are spoken with Go's own choice of ciphers",
+	"use-legacy-migration-resolver":  "llmgw migrate has one way to resolve",
+	"use-v2-migration-resolver":      "llmgw migrate has one way to resolve",
+	"enforce-prisma-migration-check": "readiness always looks at the schema",
+	"telemetry":                      "llmgw sends none",
+	"alias":                          "it goes with --model, which is not built in",
+	"api-base":                       "it goes with --model, which is not built in",
+	"api-version":                    "it goes with --model, which is not built in",
+	"headers":                        "it goes with --model, which is not built in",
+	"temperature":                    "it goes with --model, which is not built in",
+	"max-tokens":                     "it goes with --model, which is not built in",
+	"request-timeout":                "it goes with --model, which is not built in; litellm_settings.request_timeout is for all",
+	"max-budget":                     "it goes with --model, which is not built in",
+	"drop-params":                    "upstreams of OpenAI's format judge parameters themselves",
+	"add-function-to-prompt":         "it changes prompts for models of the past",
+	"add-key":                        "it wrote to a file of the Python client",
+	"save":                           "it wrote to a file of the Python client",
+	"use-queue":                      "it is of a queue that LiteLLM no longer has",
+	"test-async":                     "it is of a queue that LiteLLM no longer has",
+	"num-requests":                   "it is of a queue that LiteLLM no longer has; llmgw bench asks many times",
+	"local":                          "it is for LiteLLM's own developers",
+}
+
 // sayWithoutEffect names the given flags that change nothing here, and why.
 func (f *serveFlags) sayWithoutEffect(a *app) {
+	if f.workers > 1 {
+		a.infof("--num-workers %d has no effect: one process uses all CPUs", f.workers)
+	}
 	f.set.Visit(func(fl *pflag.Flag) {
 		switch fl.Name {
 		case "num-workers":
-			if f.workers > 1 {
-				a.infof("--num-workers %d has no effect: one process uses all CPUs", f.workers)
-			}
-			return
+			return // below: it may come from a variable
 		case "max-requests-before-restart", "max-requests-before-restart-jitter":
 			a.infof("--%s has no effect: memory does not grow with the number of requests, so no recycling is needed", fl.Name)
 			return
 		}
 		if fl.Hidden {
-			a.infof("--%s is accepted and has no effect in llmgw", fl.Name)
+			why, ok := needless[fl.Name]
+			if !ok {
+				why = "it is accepted for LiteLLM's sake"
+			}
+			a.infof("--%s has no effect: %s", fl.Name, why)
 		}
 		if !fl.Hidden && fl.Value.Type() == "string" && strings.Contains(fl.Value.String(), "$(") {
 			a.warnf("--%s %q was passed literally: no shell has expanded it", fl.Name, fl.Value.String())
@@ -149,6 +190,7 @@ type settings struct {
 	health    int // port of the probes' own listener
 	profile   int // port for profiles
 	rootPath  string
+	strictEnv bool
 	log       logSettings
 	remarks   []string
 	// schemaMissing names what the database lacks; nil without a database.
@@ -160,7 +202,7 @@ type settings struct {
 // settings joins the flags with the environment: flag, variable, default.
 func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 	env := tree.Env()
-	s := &settings{keep: f.keepAlive, shutdown: f.shutdown, limit: f.limitConcurrency}
+	s := &settings{keep: f.keepAlive, shutdown: f.shutdown, limit: f.limitConcurrency, strictEnv: f.strictEnv}
 	var err error
 	text := func(flag, variable, value string) string {
 		if !f.set.Changed(flag) {
@@ -207,10 +249,7 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 			return value
 		}
 		word := env.Get(variable)
-		v, remark, ok := litellm.ParseEnvBool(variable, word)
-		if remark != "" {
-			s.remarks = append(s.remarks, remark)
-		}
+		v, _, ok := litellm.ParseEnvBool(variable, word) // startcheck speaks of odd words
 		return ok && v
 	}
 	s.zero = f.isZero(env)
@@ -231,7 +270,11 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 		AzurePostgresqlAuth:    on("azure-postgresql-auth", "AZURE_POSTGRESQL_AUTH", f.entraAuth),
 	}
 	s.profile = whole("profile-port", "", f.profilePort, 0, 65535)
-	f.workers = whole("num-workers", "NUM_WORKERS", f.workers, 0, 1<<16)
+	workers := "NUM_WORKERS"
+	if env.Get(workers) == "" {
+		workers = "DEFAULT_NUM_WORKERS_LITELLM_PROXY"
+	}
+	f.workers = whole("num-workers", workers, f.workers, 0, 1<<16)
 	s.keep = span("keepalive-timeout", "KEEPALIVE_TIMEOUT", s.keep)
 	s.shutdown = span("shutdown-timeout", "GRACEFUL_SHUTDOWN_TIMEOUT", s.shutdown)
 	s.limit = whole("limit-concurrency", "LIMIT_CONCURRENCY", s.limit, 0, 1<<30)
@@ -313,6 +356,24 @@ func readEnvFile(env *config.Env, path string) error {
 			env.Set(v)
 		}
 	}
+	return nil
+}
+
+// readProviders makes the vendors of --providers known, whoever asks for them
+// afterwards.
+func readProviders(path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return usagef("--providers: %w", fileError(path, err))
+	}
+	list, err := catalog.ReadProviders(data)
+	if err != nil {
+		return usagef("--providers: %s: %w", path, err)
+	}
+	catalog.UseProviders(list)
 	return nil
 }
 

@@ -24,6 +24,9 @@ func (f *serveFlags) load(stdin io.Reader) (*config.Tree, []finding.Finding, err
 	if err := readEnvFile(env, f.envFile); err != nil {
 		return nil, nil, err
 	}
+	if err := readProviders(f.providers); err != nil {
+		return nil, nil, err
+	}
 	return config.Load(config.Sources{
 		Path: f.config, VariableWins: !f.validateConfig, Env: env, DotEnv: true, Stdin: stdin,
 	})
@@ -34,6 +37,9 @@ func (s *settings) check(tree *config.Tree, findings []finding.Finding) []findin
 	checked := s.facts
 	if s.zero {
 		checked.Host = "127.0.0.1" // a key is made for this start, wherever it listens
+	}
+	if s.strictEnv {
+		refuseMissing(findings)
 	}
 	return startcheck.Report(findings, append(startcheck.Check(tree, checked), startcheck.Warnings(tree, checked)...))
 }
@@ -76,7 +82,7 @@ func (g *gateway) reload() {
 		var c proxy.Config
 		var loaded []finding.Finding
 		var remarks []string
-		c, loaded, remarks = loadProxy(tree)
+		c, loaded, remarks = loadProxy(r.ctx, tree)
 		r.s.process(g, &c)
 		for _, f := range errorsOf(loaded) {
 			if !r.said[f.Message] {

@@ -77,7 +77,7 @@ func (f *serveFlags) schema(ctx context.Context, a *app, tree *config.Tree) (*mi
 	wish := f.schemaWish(tree)
 	o := migrate.Options{Auto: auto, Wait: true, OnEvent: func(e migrate.Event) { showEvent(a, e) }, CancelledBy: cancelledBy}
 	if wish == wishMigrate {
-		o.ConnectWait = time.Minute
+		o.ConnectWait = f.connectWait
 	}
 	p := migrate.New(target, set, o)
 	limit, cancel := ctx, context.CancelFunc(func() {})

@@ -90,7 +90,7 @@ func (s *settings) process(g *gateway, c *proxy.Config) {
 
 // newGateway builds the gateway of a configuration.
 func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, findings []finding.Finding) (*gateway, error) {
-	c, loaded, remarks := loadProxy(tree)
+	c, loaded, remarks := loadProxy(ctx, tree)
 	g := &gateway{}
 	kept, err := s.openStore(ctx, a, g)
 	if err != nil {
@@ -117,11 +117,14 @@ func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, fin
 }
 
 // loadProxy translates a configuration for the gateway.
-func loadProxy(tree *config.Tree) (c proxy.Config, findings []finding.Finding, remarks []string) {
+func loadProxy(ctx context.Context, tree *config.Tree) (c proxy.Config, findings []finding.Finding, remarks []string) {
+	if priced := proxy.LoadCostMap(ctx, tree.Env().Get); priced != "" {
+		remarks = append(remarks, priced)
+	}
 	c, findings = proxy.Load(tree, "llmgw/"+buildVersion())
 	// Whoever got past the list of refusals without a key has asked for it.
 	c.Auth.Open = c.Auth.MasterKey.IsZero()
-	return c, findings, proxy.ApplyEnvironment(&c, tree.Env().Get)
+	return c, findings, append(remarks, proxy.ApplyEnvironment(&c, tree.Env().Get)...)
 }
 
 func logFinding(log *slog.Logger, f finding.Finding) {

@@ -45,6 +45,8 @@ func TestTextMasksWhatLooksLikeASecretAndKeepsTheRest(t *testing.T) {
 		{"URL password with an at sign", "redis://:p@ss@host:6379/0", "redis://:***@host:6379/0"},
 		{"bearer header", `Authorization: Bearer abcdef123456`, `Authorization: *** ***`},
 		{"key=value", "connect host=db password=hunter2 dbname=x", "connect host=db password=*** dbname=x"},
+		{"a sentence about a key", `litellm_params.api_key: environment variable GROQ_KEY is not set`, `litellm_params.api_key: environment variable GROQ_KEY is not set`},
+		{"a key after such words", `api_key: environment`, `api_key: ***`},
 		{"quoted value with blanks", `{"api_key": "a b c", "model": "gpt"}`, `{"api_key": ***, "model": "gpt"}`},
 		{"Google key in a query", "GET /v1beta/models?key=AIzaSyA-1234567890abcdefghijk&alt=sse", "GET /v1beta/models?key=***&alt=sse"},
 		{"AWS id", "AKIAIOSFODNN7EXAMPLE", "AKIA***"},

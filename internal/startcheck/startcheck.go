@@ -83,6 +83,7 @@ func all(tree *config.Tree, facts Facts) []finding.Finding {
 	c.numbers()
 	c.redis()
 	c.words()
+	c.flags()
 	finding.Sort(c.findings)
 	return c.findings
 }
@@ -278,15 +279,21 @@ func (c *checker) database() {
 			"give it a random value and never change it, or unset it to use the master key")
 	}
 
+	login := finding.Position{File: "<args>", Line: 1}
+	for _, name := range []string{"IAM_TOKEN_DB_AUTH", "AZURE_POSTGRESQL_AUTH"} {
+		if c.on(name) {
+			login = c.envPos(name)
+		}
+	}
 	iam := c.facts.IAMTokenDBAuth || c.on("IAM_TOKEN_DB_AUTH")
 	entra := c.facts.AzurePostgresqlAuth || c.on("AZURE_POSTGRESQL_AUTH")
 	switch {
 	case iam && entra:
-		c.refuse(c.at("general_settings"), "", "", "--iam-token-db-auth and --azure-postgresql-auth are both on; a database has one way to log in", "keep one of the two")
+		c.refuse(login, "", "", "--iam-token-db-auth and --azure-postgresql-auth are both on; a database has one way to log in", "keep one of the two")
 	case iam:
-		c.refuse(c.at("general_settings"), "", "CFG022", "--iam-token-db-auth (IAM_TOKEN_DB_AUTH) is not supported by this build: it would log in without a token", "use a password in DATABASE_URL")
+		c.refuse(login, "", "CFG022", "--iam-token-db-auth (IAM_TOKEN_DB_AUTH) is not supported by this build: it would log in without a token", "use a password in DATABASE_URL")
 	case entra:
-		c.refuse(c.at("general_settings"), "", "CFG022", "--azure-postgresql-auth (AZURE_POSTGRESQL_AUTH) is not supported by this build: it would log in without a token", "use a password in DATABASE_URL")
+		c.refuse(login, "", "CFG022", "--azure-postgresql-auth (AZURE_POSTGRESQL_AUTH) is not supported by this build: it would log in without a token", "use a password in DATABASE_URL")
 	}
 	if c.facts.UsePrismaDBPush && c.env.Get("LITELLM_MODE") == "PRODUCTION" {
 		c.refuse(finding.Position{File: "<args>", Line: 1}, "", "MIG005", "--use-prisma-db-push can drop columns and their data, and LITELLM_MODE is PRODUCTION",

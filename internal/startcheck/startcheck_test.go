@@ -61,9 +61,9 @@ func TestReasonsNotToStart(t *testing.T) {
 		{"an unresolved database URL", "general_settings: {database_url: os.environ/DB}", withKey, Facts{}, []string{"c.yaml:1:34 general_settings.database_url: environment variable DB is not set"}},
 		{"an empty salt with a database", "{}", []string{goodKey, "DATABASE_URL=postgresql://u:p@db/llm", "LITELLM_SALT_KEY="}, Facts{}, []string{"<env> LITELLM_SALT_KEY is set but empty"}},
 		{"an empty salt without a database", "{}", []string{goodKey, "LITELLM_SALT_KEY="}, Facts{}, nil},
-		{"IAM and Entra together", "{}", []string{goodKey, "IAM_TOKEN_DB_AUTH=True"}, Facts{AzurePostgresqlAuth: true}, []string{"c.yaml:1:1 --iam-token-db-auth and --azure-postgresql-auth are both on"}},
-		{"IAM, not in this build", "{}", withKey, Facts{IAMTokenDBAuth: true}, []string{"c.yaml:1:1 --iam-token-db-auth (IAM_TOKEN_DB_AUTH) is not supported"}},
-		{"Entra, not in this build", "{}", []string{goodKey, "AZURE_POSTGRESQL_AUTH=true"}, Facts{}, []string{"c.yaml:1:1 --azure-postgresql-auth (AZURE_POSTGRESQL_AUTH) is not supported"}},
+		{"IAM and Entra together", "{}", []string{goodKey, "IAM_TOKEN_DB_AUTH=True"}, Facts{AzurePostgresqlAuth: true}, []string{"<env> --iam-token-db-auth and --azure-postgresql-auth are both on"}},
+		{"IAM, not in this build", "{}", withKey, Facts{IAMTokenDBAuth: true}, []string{"<args>:1 --iam-token-db-auth (IAM_TOKEN_DB_AUTH) is not supported"}},
+		{"Entra, not in this build", "{}", []string{goodKey, "AZURE_POSTGRESQL_AUTH=true"}, Facts{}, []string{"<env> --azure-postgresql-auth (AZURE_POSTGRESQL_AUTH) is not supported"}},
 		{"db push in production", "{}", []string{goodKey, "LITELLM_MODE=PRODUCTION"}, Facts{UsePrismaDBPush: true}, []string{"<args>:1 --use-prisma-db-push can drop columns"}},
 		{"db push elsewhere", "{}", withKey, Facts{UsePrismaDBPush: true}, nil},
 

@@ -2,6 +2,7 @@ package startcheck
 
 import (
 	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/internal/litellm"
 )
 
@@ -42,6 +43,13 @@ func (c *checker) redis() {
 	}
 	if buffer := c.tree.General().UseRedisTransactionBuffer; buffer.V && !c.tree.UsesRedis() {
 		c.warn(buffer.Pos, buffer.Path, "DB014", "use_redis_transaction_buffer without Redis: spend is written to the database directly", "configure Redis, or delete the key")
+	}
+}
+
+// flags warns of flags that do something else than their name says.
+func (c *checker) flags() {
+	if c.facts.UsePrismaDBPush {
+		c.warn(finding.Position{File: "<args>", Line: 1}, "", "MIG005", "--use-prisma-db-push is taken as --migrate: db push does not exist here", "delete the flag")
 	}
 }
 

@@ -156,6 +156,9 @@ func (w *lanes) Lane(op wire.Op) (wire.Lane, error) {
 	if op == wire.Responses && name == "openai" {
 		o.Rewrite.Metadata = splice.MetadataKeep // part of the API there
 	}
+	if p, ok := catalog.LookupProvider(name); ok && p.MaxTokens && op == wire.Chat {
+		o.Rewrite.OldMaxTokens = true
+	}
 	if name == "openai" && op == wire.Chat {
 		o.RenameMaxTokens = openai.Reasons
 	}

@@ -214,6 +214,17 @@ func TestReasoningModelsGetTheLimitByItsNewerName(t *testing.T) {
 	}
 }
 
+func TestVendorsOfTheRegistryGetTheLimitByItsOlderName(t *testing.T) {
+	for model, want := range map[string]string{
+		"synthetic/m": `{"model":"m","max_tokens":5}`, "nano-gpt/m": `{"model":"m","max_tokens":5}`, "poe/m": `{"model":"m","max_tokens":5}`,
+		"publicai/m": `{"model":"m","max_tokens":5}`, "groq/m": `{"model":"m","max_completion_tokens":5}`, "hosted_vllm/m": `{"model":"m","max_completion_tokens":5}`,
+	} {
+		if got := request(t, deploy(t, "{model: "+model+", api_base: 'http://up/v1'}", nil), `{"model":"m","max_completion_tokens":5}`, false); got != want {
+			t.Errorf("%s: %s", model, got)
+		}
+	}
+}
+
 func TestUpstreamsThatRefuseStreamOptionsAreRemembered(t *testing.T) {
 	const refusal = `{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}`
 	const own = `{"model":"m","stream":true}`

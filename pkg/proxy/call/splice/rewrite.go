@@ -40,6 +40,19 @@ type Rewrite struct {
 	Drop []string
 	// RenameMaxTokens sends max_tokens as max_completion_tokens.
 	RenameMaxTokens bool
+	// OldMaxTokens sends max_completion_tokens as max_tokens.
+	OldMaxTokens bool
+}
+
+// renames says which member is sent under which other name; equal when none is.
+func (w *Rewrite) renames() (from, to Member) {
+	switch {
+	case w.RenameMaxTokens:
+		return MaxTokens, MaxCompletionTokens
+	case w.OldMaxTokens:
+		return MaxCompletionTokens, MaxTokens
+	}
+	return other, other
 }
 
 // Size returns an upper bound of what Append adds.
@@ -62,6 +75,7 @@ func (r *Request) Append(dst []byte, w *Rewrite) []byte {
 		}
 	}
 	from := 0
+	old, renamed := w.renames()
 	for i := range r.entries[:last+1] {
 		e := &r.entries[i]
 		if e.member == other && len(w.Params) == 0 && len(w.Drop) == 0 {
@@ -84,9 +98,9 @@ func (r *Request) Append(dst []byte, w *Rewrite) []byte {
 			dst = append(dst, r.body[from:e.value]...)
 			dst = r.appendMetadata(dst)
 			from = int(e.end)
-		case e.member == MaxTokens && w.RenameMaxTokens:
+		case e.member == old && old != renamed:
 			dst = append(dst, r.body[from:e.name]...)
-			dst = append(dst, names[MaxCompletionTokens]...)
+			dst = append(dst, names[renamed]...)
 			from = int(e.nameEnd)
 		default:
 			if p := r.override(e, w); p != nil {
@@ -118,8 +132,8 @@ func (r *Request) Append(dst []byte, w *Rewrite) []byte {
 			continue
 		}
 		name := p.Name
-		if w.RenameMaxTokens && name == names[MaxTokens] {
-			name = names[MaxCompletionTokens]
+		if old != renamed && name == names[old] {
+			name = names[renamed]
 		}
 		dst = appendName(dst, name, &comma)
 		dst = append(dst, p.Value...)
@@ -145,8 +159,8 @@ func (r *Request) drops(e *entry, w *Rewrite) bool {
 			return true
 		}
 	case e.member == MaxTokens:
-		// Sent under its other name, which the client has used already.
-		if w.RenameMaxTokens && r.Has(MaxCompletionTokens) {
+		// Both would be sent under one name: the newer one counts.
+		if (w.RenameMaxTokens || w.OldMaxTokens) && r.Has(MaxCompletionTokens) {
 			return true
 		}
 	case e.member == Model, e.member == Stream:
