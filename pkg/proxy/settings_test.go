@@ -142,7 +142,7 @@ func (w *walker) walk(v reflect.Value, depth int) {
 // and what was said. What deployments say of themselves counts if described.
 func read(t *testing.T, yaml string, described bool, env ...string) (uint64, string) {
 	t.Helper()
-	tree, said, err := config.Load(config.Sources{Data: []byte(yaml), File: "c.yaml", Env: config.ProcessEnv(append([]string{"SLACK_WEBHOOK_URL=https://hooks.example/0"}, env...))})
+	tree, said, err := config.Load(config.Sources{Data: []byte(yaml), File: "c.yaml", Env: config.ProcessEnv(append([]string{"SLACK_WEBHOOK_URL=https://hooks.example/0", "GENERIC_LOGGER_ENDPOINT=https://logs.example/1"}, env...))})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, yaml)
 	}
@@ -202,7 +202,7 @@ func samples(k litellm.Key) []string {
 var sampleOf = map[string][]string{
 	"litellm_settings.callbacks":                                         {"[prometheus]"},
 	"litellm_settings.success_callback":                                  {"[prometheus]"},
-	"litellm_settings.failure_callback":                                  {"[prometheus]"},
+	"litellm_settings.failure_callback":                                  {"[generic_api]"},
 	"litellm_settings.fallbacks":                                         {"[{g: [h]}]"},
 	"litellm_settings.context_window_fallbacks":                          {"[{g: [h]}]"},
 	"litellm_settings.content_policy_fallbacks":                          {"[{g: [h]}]"},
@@ -232,6 +232,9 @@ var sampleOf = map[string][]string{
 	"litellm_settings.cache":                                             {"true, cache_params: {type: local}"},
 	"cache_params.service_name":                                          {"mine"},
 	"cache_params.ssl_cert_reqs":                                         {"none"},
+	"callback_settings":                                                  {"{generic_api: {callback_type: generic_api, endpoint: 'https://logs.example/2'}}"},
+	"llmgw.log_sink":                                                     {"{to: stdout}"},
+	"litellm_settings.generic_logger_headers":                            {"{X-Mine: yes}"},
 	"general_settings.alerting":                                          {"[slack]"},
 	"general_settings.alert_types":                                       {"[db_exceptions]"},
 	"general_settings.alert_to_webhook_url":                              {"{db_exceptions: 'https://hooks.example/1'}"},
@@ -250,6 +253,7 @@ var sampleOf = map[string][]string{
 var around = map[string]map[string]string{
 	"prometheus":      {litellm.SectionLiteLLM: "callbacks: [prometheus]"},
 	"endusers":        {litellm.SectionLiteLLM: "callbacks: [prometheus], enable_end_user_cost_tracking_prometheus_only: true"},
+	"posted":          {litellm.SectionLiteLLM: "callbacks: [generic_api]"},
 	"alerting":        {litellm.SectionGeneral: "alerting: [slack]"},
 	"both namespaces": {litellm.SectionCacheParams: "host: r, port: 1"},
 	"cached":          {litellm.SectionLiteLLM: "cache: true, cache_params: {type: local}"},
@@ -270,6 +274,8 @@ func settingsAround(k litellm.Key) map[string]string {
 	is := strings.Contains
 	path := k.Path()
 	switch {
+	case path == "callback_settings", path == "litellm_settings.generic_logger_headers", path == "litellm_settings.turn_off_message_logging", path == "litellm_settings.redact_user_api_key_info":
+		return around["posted"]
 	case path != "general_settings.alerting" && is(path, "general_settings.alert"), path == "litellm_settings.redact_messages_in_exceptions":
 		return around["alerting"]
 	case is(path, "prometheus_end_user"), path == "litellm_settings.disable_end_user_cost_tracking_prometheus_only", path == "litellm_settings.disable_end_user_cost_tracking":
@@ -315,7 +321,6 @@ var actedOnElsewhere = map[string]string{
 	"llmgw":                 "its keys",
 	"general_settings.disable_prisma_schema_update": "serve/startup_migrations",
 	"litellm_settings.json_logs":                    "serve/logs",
-	"litellm_settings.failure_callback":             "its entries are named: TestCallbacksThatAreMissingAreNamed",
 	"llmgw.startup_doctor":                          "serve/doctor",
 	"general_settings.pass_through_endpoints":       "TestPassThroughSendsRequestsOn",
 	"general_settings.pass_through_request_timeout": "TestPassThroughIsCharged",
