@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks: PostgreSQL, PgBouncer,
-# Redis, nginx, Node, PyYAML and pip from the distribution, then LiteLLM's migrations and
+# Redis, nginx, Prometheus, Node, PyYAML and pip from the distribution, then LiteLLM's migrations and
 # Prisma's engine, which some tests compare with, through pip and npm. It only
 # acts where it may: as root (or with password-less sudo) on a machine with apt.
 # Elsewhere it says what is missing; the tests that need it are then skipped and
@@ -21,6 +21,7 @@ want PostgreSQL postgresql postgres_here
 want PgBouncer pgbouncer '[ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null'
 want Redis redis-server 'command -v redis-server >/dev/null'
 want nginx nginx-light '[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null'
+want Prometheus prometheus 'command -v prometheus >/dev/null && command -v promtool >/dev/null'
 want Node nodejs 'command -v node >/dev/null'
 want npm npm 'command -v npm >/dev/null'
 want PyYAML python3-yaml 'python3 -c "import yaml" 2>/dev/null || /usr/bin/python3 -c "import yaml" 2>/dev/null'

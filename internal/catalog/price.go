@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -298,10 +300,14 @@ func rateOf(key string) (unit string, above int64, ok bool) {
 // apply lays the overrides over what the list says. A base rate of the
 // configuration drops the list's tiers: whoever names a price means it.
 func (o Overrides) apply(p *Price, l *Limits, c *Capabilities) (any bool) {
-	for key, n := range o.Numbers {
-		if unit, above, ok := rateOf(key); ok && above == 0 {
+	// A rate may be named by more than one key (of the input, of the output): the
+	// first in this order that is not zero counts.
+	named := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(o.Numbers)) {
+		if unit, above, ok := rateOf(key); ok && above == 0 && !named[unit] {
+			n := o.Numbers[key]
 			*p.rate(unit) = Rate{Base: n, Set: true}
-			any = true
+			any, named[unit] = true, n > 0
 		}
 	}
 	for key, n := range o.Numbers {

@@ -40,6 +40,8 @@ type chat struct {
 	retries int
 	// media is set for calls that send a form or get no JSON.
 	media *media
+	// measured says that the usage has what the exchange does not know of.
+	measured bool
 	// wantsUsage outlives the request's body.
 	wantsUsage bool
 	// limit is the time that the last attempt had.
@@ -96,7 +98,7 @@ func (c *chat) reset() {
 	c.plan = plan
 	c.values.reset()
 	c.kept.reset()
-	c.mock, c.mocked, c.media, c.limit, c.late = "", false, nil, 0, late{}
+	c.mock, c.mocked, c.media, c.measured, c.limit, c.late = "", false, nil, false, 0, late{}
 	c.own = fallbacks{}
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -352,7 +354,10 @@ func (c *chat) closeExchange() {
 func (c *chat) outcome() {
 	if c.exchange != nil {
 		o := c.exchange.Outcome()
-		c.call.Usage, c.call.AnswerBytes = o.Usage, o.TextBytes
+		if !c.measured {
+			c.call.Usage = o.Usage
+		}
+		c.call.AnswerBytes = o.TextBytes
 		if t := c.call.Trace; t != nil {
 			t.AnswerID, t.Finish = string(o.ID), string(o.FinishReason)
 		}
@@ -477,6 +482,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	w, h := c.x.w, c.x.w.Header()
 	upstreamHeaders(h, upstream)
 	c.outcome()
+	c.measure(body)
 	c.charge()
 	c.a.remaining(&c.call, upstream)
 	c.a.callHeaders(h, &c.call, &c.values)

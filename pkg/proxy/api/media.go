@@ -263,6 +263,7 @@ func (c *chat) beginMedia(resp *call.Response, lease call.Lease, kind string) {
 	c.sent(lease)
 	h := c.x.w.Header()
 	upstreamHeaders(h, resp.Header)
+	c.measure(nil)
 	c.charge()
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.call.FirstByte = time.Now()
