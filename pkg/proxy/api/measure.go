@@ -30,7 +30,7 @@ func (c *chat) measure(answer []byte) {
 			found = found || u.Seconds > 0
 		}
 	case wire.Rerank:
-		found = splice.Measure(answer, u)
+		_ = splice.Measure(answer, u)
 		u.Images, u.Seconds = 0, 0
 		// As Cohere counts: a call is one search unit unless it says otherwise.
 		u.Queries, found = max(u.Queries, 1), true
