@@ -71,7 +71,12 @@ func TestHostileBodiesEndInOneErrorOrPassUntouched(t *testing.T) {
 	deep := func(n int) string {
 		return strings.Repeat(`{"a":[`, n/2) + "1" + strings.Repeat("]}", n/2)
 	}
-	with := func(rest string) string { return `{"model":"fast",` + rest + `}` }
+	with := func(rest string) string {
+		if !strings.Contains(rest, `"messages"`) {
+			rest = `"messages":[],` + rest
+		}
+		return `{"model":"fast",` + rest + `}`
+	}
 	tests := []struct {
 		name, body string
 		header     []string
