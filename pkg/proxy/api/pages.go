@@ -73,19 +73,33 @@ func (a *API) listed() []documented {
 		if method == "" {
 			method = http.MethodGet
 		}
-		list = append(list, documented{Path: path, Method: method, Public: rt.public, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: rt.kind != nil})
+		list = append(list, documented{Path: path, Method: method, Public: rt.public, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: rt.kind != nil, op: opOf(rt)})
 	}
 	for i := range deploymentRoutes {
 		rt := &deploymentRoutes[i]
 		for _, prefix := range [...]string{"/openai/deployments/{model}", "/engines/{model}"} {
-			list = append(list, documented{Path: prefix + rt.kind.tail, Method: http.MethodPost, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: true})
+			list = append(list, documented{Path: prefix + rt.kind.tail, Method: http.MethodPost, About: about(rt), Canonical: rt.name, Form: form(rt), Inference: true, op: opOf(rt)})
 		}
 	}
 	for _, path := range [...]string{"/v1/models/{model_id}", "/models/{model_id}"} {
 		list = append(list, documented{Path: path, Method: http.MethodGet, About: "One model of the list", Canonical: "/v1/models/{model_id}"})
 	}
+	for i := range a.o.PassThrough {
+		p := &a.o.PassThrough[i]
+		path := p.Path
+		if p.Subpaths {
+			path += "/{path}"
+		}
+		methods := p.Methods
+		if methods == nil {
+			methods = []string{http.MethodPost}
+		}
+		for _, method := range methods {
+			list = append(list, documented{Path: path, Method: method, Public: p.Open, About: "Passed on to another service", Canonical: path, Passed: true})
+		}
+	}
 	slices.SortFunc(list, func(x, y documented) int {
-		return cmp.Or(cmp.Compare(b2i(!x.Inference), b2i(!y.Inference)), strings.Compare(x.Canonical, y.Canonical), strings.Compare(x.Path, y.Path))
+		return cmp.Or(cmp.Compare(b2i(!x.Inference), b2i(!y.Inference)), cmp.Compare(x.op, y.op), strings.Compare(x.Canonical, y.Canonical), strings.Compare(x.Path, y.Path))
 	})
 	return list
 }
@@ -93,6 +107,13 @@ func (a *API) listed() []documented {
 // form reports whether a route takes multipart forms.
 func form(rt *route) bool {
 	return rt.kind != nil && rt.kind.serve != nil && rt.kind.op != wire.Speech
+}
+
+func opOf(rt *route) wire.Op {
+	if rt.kind == nil {
+		return 0
+	}
+	return rt.kind.op
 }
 
 func b2i(b bool) int {
@@ -106,6 +127,10 @@ func b2i(b bool) int {
 type documented struct {
 	Path, Method, About, Canonical string
 	Public, Form, Inference        bool
+	Passed                         bool
+	op                             wire.Op // their order
+	// Also are the other paths of the same endpoint.
+	Also []string
 }
 
 // abouts say what a route is for.
@@ -163,7 +188,7 @@ func serveOpenAPI(a *API, x *exchange) int {
 				"type": "object", "properties": map[string]any{"model": map[string]string{"type": "string"}}, "additionalProperties": true,
 			}}}}
 		}
-		for _, name := range [...]string{"model", "model_id"} {
+		for _, name := range [...]string{"model", "model_id", "path"} {
 			if strings.Contains(d.Path, "{"+name+"}") {
 				op["parameters"] = []any{map[string]any{"name": name, "in": "path", "required": true, "schema": map[string]string{"type": "string"}}}
 			}
@@ -196,21 +221,23 @@ func serveOpenAPI(a *API, x *exchange) int {
 var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>llmgw</title>
 <style>
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1.5rem;color:#1c2733;background:#fff}
-h1{margin:0 0 .2rem;font-size:1.6rem}h2{margin:2rem 0 .5rem;font-size:1.1rem}p{margin:.4rem 0}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}
-code,pre{font:13px/1.5 ui-monospace,monospace}pre{background:#f3f6f9;padding:.8rem;overflow:auto;border-radius:6px}
-.m{display:inline-block;min-width:3.2rem;text-align:center;border-radius:4px;padding:0 .4rem;color:#fff;font:600 12px/1.6 system-ui}.POST{background:#22744b}.GET{background:#2b5fa8}
-.k{color:#5f6e7d}a{color:#2b5fa8}
-@media(prefers-color-scheme:dark){body{background:#14191f;color:#dfe6ee}pre{background:#1f262e}td,th{border-color:#2c3742}.k{color:#93a1b0}a{color:#85b4f0}}
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:2rem 1.5rem 4rem;color:#1c2733;background:#fff}
+h1{margin:0 0 .2rem;font-size:1.7rem}h2{margin:2.2rem 0 .4rem;font-size:1.15rem}p{margin:.4rem 0}
+table{border-collapse:collapse;width:100%;table-layout:fixed}td{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid #dde3ea;vertical-align:top}
+td:first-child{width:4.2rem}td:nth-child(2){width:52%;overflow-wrap:anywhere}
+code,pre{font:13px/1.55 ui-monospace,"DejaVu Sans Mono",monospace}pre{background:#f3f6f9;padding:.8rem 1rem;overflow:auto;border-radius:6px}
+.m{display:inline-block;width:3.6rem;text-align:center;border-radius:4px;color:#fff;font:600 11px/1.75 system-ui,sans-serif;background:#5b6673}.POST{background:#22744b}.GET{background:#2b5fa8}
+.k{color:#5a6877}.also{font-size:12px;color:#5a6877;margin:.1rem 0 0}.also code{font-size:12px}.key{font-size:12px;border:1px solid currentColor;border-radius:3px;padding:0 .3rem;margin-left:.4rem}a{color:#2b5fa8}
+@media(prefers-color-scheme:dark){body{background:#14191f;color:#dfe6ee}pre{background:#1f262e}td{border-color:#2c3742}.k,.also{color:#9fadbb}a{color:#85b4f0}}
 </style></head><body>
 <h1>llmgw</h1>
-<p class="k">{{if .Build}}{{.Build}}, {{end}}answers as LiteLLM {{.Emulated}}. <a href="{{.Root}}/openapi.json">openapi.json</a></p>
+<p class="k">{{if .Build}}{{.Build}}, {{end}}answers as LiteLLM {{.Emulated}}. For programs: <a href="{{.Root}}/openapi.json">openapi.json</a>, <a href="{{.Root}}/routes">routes</a></p>
 <pre>curl {{.Origin}}{{.Root}}/v1/chat/completions \
   -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \
-  -d '{"model": "{{.Model}}", "messages": [{"role": "user", "content": "Hello"}]}'</pre>
-{{range .Groups}}<h2>{{.Title}}</h2><table>{{range .Routes}}<tr><td style="width:4rem"><span class="m {{.Method}}">{{.Method}}</span></td><td><code>{{$.Root}}{{.Path}}</code></td><td class="k">{{.About}}{{if .Form}} (multipart form){{end}}{{if .Public}} (no key){{end}}</td></tr>{{end}}</table>
-{{end}}</body></html>
+  -d '{"model": "MODEL", "messages": [{"role": "user", "content": "Hello"}]}'</pre>
+<p class="k">MODEL is a name from <code>{{.Root}}/v1/models</code>. Errors are JSON: <code>{"error": {"message", "type", "param", "code"}}</code>.</p>
+{{range .Groups}}{{if .Routes}}<h2>{{.Title}}</h2><table>{{range .Routes}}<tr><td><span class="m {{.Method}}">{{.Method}}</span></td><td><code>{{$.Root}}{{.Path}}</code>{{if .Also}}<p class="also">also {{range $i, $p := .Also}}{{if $i}}, {{end}}<code>{{$.Root}}{{$p}}</code>{{end}}</p>{{end}}</td><td class="k">{{.About}}{{if .Form}} (multipart form){{end}}{{if .Public}}<span class="key">no key</span>{{end}}</td></tr>{{end}}</table>
+{{end}}{{end}}</body></html>
 `))
 
 func serveDocs(a *API, x *exchange) int {
@@ -219,9 +246,9 @@ func serveDocs(a *API, x *exchange) int {
 		Routes []documented
 	}
 	page := struct {
-		Build, Emulated, Root, Origin, Model string
-		Groups                               []group
-	}{Build: a.o.Build, Emulated: a.o.Emulated, Root: a.o.RootPath, Origin: "http://" + x.r.Host, Model: "MODEL", Groups: []group{{Title: "Models"}, {Title: "Operation"}}}
+		Build, Emulated, Root, Origin string
+		Groups                        []group
+	}{Build: a.o.Build, Emulated: a.o.Emulated, Root: a.o.RootPath, Origin: "http://" + x.r.Host, Groups: []group{{Title: "Models"}, {Title: "Passed on to other services"}, {Title: "Operation"}}}
 	if a.o.HideVersions {
 		page.Build = ""
 	}
@@ -229,7 +256,27 @@ func serveDocs(a *API, x *exchange) int {
 		page.Origin = "https://" + x.r.Host
 	}
 	for _, d := range a.listed() {
-		g := &page.Groups[b2i(!d.Inference && d.Canonical != "/v1/models" && d.Canonical != "/v1/models/{model_id}" && d.Canonical != "/model/info" && d.Canonical != "/model_group/info")]
+		n := 2
+		switch {
+		case d.Passed:
+			n = 1
+		case d.Inference || d.Canonical == "/v1/models" || d.Canonical == "/v1/models/{model_id}" || d.Canonical == "/model/info" || d.Canonical == "/model_group/info":
+			n = 0
+		}
+		g := &page.Groups[n]
+		// One row for an endpoint, its other names beneath; the canonical one first.
+		if last := len(g.Routes) - 1; last >= 0 && g.Routes[last].Canonical == d.Canonical && g.Routes[last].Method == d.Method {
+			row := &g.Routes[last]
+			other := d.Path
+			if d.Path == d.Canonical {
+				row.Path, other = d.Path, row.Path
+			}
+			row.Also = append(row.Also, other)
+			slices.SortFunc(row.Also, func(x, y string) int {
+				return cmp.Or(cmp.Compare(strings.Count(x, "{"), strings.Count(y, "{")), strings.Compare(x, y))
+			})
+			continue
+		}
 		g.Routes = append(g.Routes, d)
 	}
 	return writePage(x, http.StatusOK, func(b *strings.Builder) error { return docsPage.Execute(b, page) })

@@ -244,6 +244,8 @@ func differences(l, o reply) []string {
 		if !slices.Equal(ls, os) {
 			d = append(d, compareLists("events", ls, os)...)
 		}
+	case lt == "application/json" && len(l.body) > 1<<20 && len(o.body) > 0:
+		// The description of hundreds of endpoints that only LiteLLM has.
 	case lt == "application/json":
 		d = append(d, compareJSON(l.body, o.body, l.status >= 400)...)
 	case lt == "text/plain" && string(l.body) != string(o.body):

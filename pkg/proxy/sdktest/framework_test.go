@@ -16,7 +16,7 @@ func TestFrameworks(t *testing.T) {
 		t.Skip("runs programs of another language, and installs them the first time")
 	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
-	dir := installed(t, "frameworks-node", []string{"testdata/frameworks/package.json", "testdata/frameworks/scenarios.mjs"},
+	dir := installed(t, "frameworks-node", []string{"testdata/frameworks/package.json", "testdata/frameworks/scenarios.mjs", "testdata/frameworks/endpoints.mjs"},
 		"node_modules/ai/package.json", "npm install with access to a package registry",
 		func(dir string) error {
 			return run(dir, npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
@@ -43,6 +43,16 @@ func TestFrameworks(t *testing.T) {
 	failed(t, got, "langchainRateLimit", "", 429, "Rate limit reached")
 	u.left(t)
 	u.left(t)
+	got = scenarios(t, gateway(t, &upstream{t: t, others: everything(t)}), node, filepath.Join(dir, "endpoints.mjs"))
+	for name, want := range map[string]string{
+		"openaiObject": `{"city":"Köln"}`, "compatibleObject": `{"city":"Köln"}`, "openaiCompletion": `true`, "compatibleCompletion": `true`,
+		"openaiResponses": `{"text":true,"model":"fast","used":true}`, "openaiResponsesStream": `{"text":true,"finish":"stop"}`,
+		"openaiEmbed": `2`, "compatibleEmbed": `2`, "openaiImage": `"image/png"`, "compatibleImage": `"image/png"`,
+		"openaiSpeech": `true`, "openaiTranscribe": `"5 bytes of sound"`,
+		"langchainStructured": `{"city":"Köln"}`, "langchainResponses": `true`, "langchainCompletion": `true`, "langchainEmbeddings": `[16,2]`,
+	} {
+		expect(t, got, name, want)
+	}
 }
 
 // failed checks what a framework says of a refusal.

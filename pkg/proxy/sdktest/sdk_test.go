@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +45,16 @@ func gateway(t *testing.T, u *upstream) string {
 	none := 0
 	c.Router.NumRetries = &none // the SDKs' own retries are what is looked at
 	c.Router.DisableCooldowns = true
-	for _, m := range models {
+	names := slices.Clone(models)
+	if u.others != nil {
+		names = append(names, "json", "refuse400", "refuse401", "refuse403", "refuse404", "refuse422", "refuse429", "refuse500", "refuse503")
+	}
+	for _, m := range names {
 		d := &call.Deployment{ID: m, Group: m}
 		e := provider.Entry{Model: "openai/up-" + m, APIBase: up.URL + "/v1", APIKey: redact.New("sk-upstream")}
+		if status, ok := strings.CutPrefix(m, "refuse"); ok {
+			e.Model = "openai/mock/" + status
+		}
 		if err := e.Deploy(d, wire.Chat); err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +161,7 @@ func TestOpenAINode(t *testing.T) {
 		t.Skip("runs programs of another language, and installs them the first time")
 	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
-	dir := installed(t, "openai-node", []string{"testdata/node/package.json", "testdata/node/scenarios.mjs"},
+	dir := installed(t, "openai-node", []string{"testdata/node/package.json", "testdata/node/scenarios.mjs", "testdata/node/endpoints.mjs"},
 		"node_modules/openai/package.json", "npm install with access to a package registry",
 		func(dir string) error {
 			return run(dir, npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
@@ -169,6 +177,7 @@ func TestOpenAINode(t *testing.T) {
 		refused(t, got, name, class)
 	}
 	u.left(t)
+	endpoints(t, scenarios(t, gateway(t, &upstream{t: t, others: everything(t)}), node, filepath.Join(dir, "endpoints.mjs")))
 }
 
 func TestOpenAIPython(t *testing.T) {
@@ -177,7 +186,7 @@ func TestOpenAIPython(t *testing.T) {
 	}
 	python := testenv.Need(t, "python3")
 	proof := "venv/lib/openai-installed"
-	dir := installed(t, "openai-python", []string{"testdata/python/requirements.txt", "testdata/python/scenarios.py"},
+	dir := installed(t, "openai-python", []string{"testdata/python/requirements.txt", "testdata/python/scenarios.py", "testdata/python/endpoints.py"},
 		proof, "python3 -m venv and pip install with access to a package index",
 		func(dir string) error {
 			if err := run(dir, python, "-m", "venv", "--copies", "venv"); err != nil {
@@ -199,6 +208,7 @@ func TestOpenAIPython(t *testing.T) {
 		refused(t, got, name, class)
 	}
 	u.left(t)
+	endpoints(t, scenarios(t, gateway(t, &upstream{t: t, others: everything(t)}), filepath.Join(dir, "venv/bin/python"), filepath.Join(dir, "endpoints.py")))
 }
 
 // judge checks what every SDK must understand alike.

@@ -18,9 +18,15 @@ type upstream struct {
 	// gone is closed when the client of an endless stream has left.
 	gone chan struct{}
 	once atomic.Int32
+	// others answers everything but chat completions.
+	others http.Handler
 }
 
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if u.others != nil && !strings.HasSuffix(r.URL.Path, "/chat/completions") {
+		u.others.ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		u.t.Error(err)
@@ -74,6 +80,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			complete(w, `{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Köln\"}"}},{"id":"call_2","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Rom\"}"}}]}`, "tool_calls")
 		}
+	case "up-json":
+		complete(w, `{"role":"assistant","content":"{\"city\":\"Köln\"}","refusal":null}`, "stop")
 	case "up-breaks":
 		u.send(w, delta(`{"content":"Hel"}`)+"data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\",\"code\":503}}\n\n")
 	case "up-cut":
