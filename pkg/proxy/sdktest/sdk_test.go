@@ -139,7 +139,7 @@ func run(dir, program string, args ...string) error {
 // scenarios runs a program against the gateway and returns what it printed.
 func scenarios(t *testing.T, base string, program string, args ...string) map[string]json.RawMessage {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "BASE_URL="+base, "API_KEY="+key, "NO_PROXY=127.0.0.1", "OPENAI_LOG=")
