@@ -69,6 +69,9 @@ func fixed(status int, body string) func(*API, *exchange) int {
 func (a *API) listed() []documented {
 	list := make([]documented, 0, len(a.routes)+16)
 	for path, rt := range a.routes {
+		if rt.name == "/metrics" && a.o.Metrics == nil {
+			continue // there are none
+		}
 		method := rt.method
 		if method == "" {
 			method = http.MethodGet
