@@ -75,6 +75,34 @@ func benchmark(b *testing.B, files map[string]string) {
 	b.ReportMetric((processorTime(b)-before).Seconds()/float64(b.N), "cpu-s/op")
 }
 
+// Fixing a directory costs two looks at it, not one for each file.
+func BenchmarkFix(b *testing.B) {
+	for _, n := range []int{100, 200, 400} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			dir := b.TempDir()
+			for i := range n {
+				text := fmt.Sprintf("model_list: [{model_name: a, litellm_params: {model: openai/a%d, api_key: os.environ/K}}]\nlitellm_settings:\n  set_verbose: true\n  json_logs: true\n", i)
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.yaml", i)), []byte(text), 0o644); err != nil {
+					b.Fatal(err)
+				}
+			}
+			o := lint.Options{Dir: dir, Paths: []string{"."}, NoSettings: true}
+			r, err := lint.Run(context.Background(), o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			before := processorTime(b)
+			for b.Loop() {
+				fixed, failed, err := lint.Fix(context.Background(), o, r)
+				if err != nil || len(failed) > 0 || len(fixed) != n {
+					b.Fatalf("%d fixed, %q, %v", len(fixed), failed, err)
+				}
+			}
+			b.ReportMetric((processorTime(b)-before).Seconds()/float64(b.N), "cpu-s/op")
+		})
+	}
+}
+
 func processorTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

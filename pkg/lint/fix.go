@@ -39,47 +39,80 @@ func Fix(ctx context.Context, o Options, r *Result) (fixed []Fixed, failed []str
 		byFile[file] = append(byFile[file], h)
 	}
 	files := make([]string, 0, len(byFile))
-	for f := range byFile {
+	for f, hits := range byFile {
+		if _, ok := r.Sources[f]; !ok || f == "-" || f == o.StdinName || strings.HasSuffix(f, RenderedSuffix) || slices.ContainsFunc(o.Documents, func(d Document) bool { return d.Name == f }) {
+			continue // no file stands behind it
+		}
+		slices.SortStableFunc(hits, func(a, b rule.Hit) int { return cmp.Compare(a.ID, b.ID) })
 		files = append(files, f)
 	}
 	slices.Sort(files)
-	for _, file := range files {
-		old, ok := r.Sources[file]
-		if !ok || file == "-" || file == o.StdinName || strings.HasSuffix(file, RenderedSuffix) || slices.ContainsFunc(o.Documents, func(d Document) bool { return d.Name == file }) {
-			continue // no file stands behind it
-		}
-		hits := byFile[file]
-		slices.SortStableFunc(hits, func(a, b rule.Hit) int { return cmp.Compare(a.ID, b.ID) })
-		text, taken, why := splice(ctx, o, r, file, old, hits)
-		if why != "" {
-			// One fix spoils the file: take the rules one at a time.
-			text, taken = nil, nil
-			for i := 0; i < len(hits) && ctx.Err() == nil; {
-				next := i + 1
-				for next < len(hits) && hits[next].ID == hits[i].ID {
-					next++
-				}
-				more := slices.Concat(taken, hits[i:next])
-				tried, kept, why := splice(ctx, o, r, file, old, more)
-				if why == "" {
-					text, taken = tried, kept
-				} else {
-					failed = append(failed, fmt.Sprintf("%s: %s is not fixed: %s", hits[i].Pos, hits[i].ID, why))
-				}
-				i = next
-			}
-			if len(taken) == 0 {
-				continue
-			}
-		}
-		fixed = append(fixed, Fixed{file, old, text, taken})
-	}
+	fixed, failed = fixFiles(ctx, o, r, files, byFile)
 	return fixed, failed, ctx.Err()
 }
 
-// splice applies the edits of some hits to a file and tries the result out. Of
-// edits that overlap the first counts; the next run gets the other.
-func splice(ctx context.Context, o Options, r *Result, file string, old []byte, hits []rule.Hit) (text []byte, taken []rule.Hit, why string) {
+// fixFiles tries the fixes of all files at once, and of each half where that
+// spoils something: a thousand files are checked once where all is well, and a
+// few times for each one that is not.
+func fixFiles(ctx context.Context, o Options, r *Result, files []string, byFile map[string][]rule.Hit) (fixed []Fixed, failed []string) {
+	if len(files) == 0 || ctx.Err() != nil {
+		return nil, nil
+	}
+	if together, why := spliceAll(ctx, o, r, files, byFile); why == "" {
+		return together, nil
+	}
+	if half := len(files) / 2; half > 0 {
+		a, bad := fixFiles(ctx, o, r, files[:half], byFile)
+		b, more := fixFiles(ctx, o, r, files[half:], byFile)
+		return append(a, b...), append(bad, more...)
+	}
+	// One fix spoils the file: take the rules one at a time.
+	file := files[0]
+	hits := byFile[file]
+	var text []byte
+	var taken []rule.Hit
+	for i := 0; i < len(hits) && ctx.Err() == nil; {
+		next := i + 1
+		for next < len(hits) && hits[next].ID == hits[i].ID {
+			next++
+		}
+		more := slices.Concat(taken, hits[i:next])
+		tried, kept, why := splice(ctx, o, r, file, r.Sources[file], more)
+		if why == "" {
+			text, taken = tried, kept
+		} else {
+			failed = append(failed, fmt.Sprintf("%s: %s is not fixed: %s", hits[i].Pos, hits[i].ID, why))
+		}
+		i = next
+	}
+	if len(taken) > 0 {
+		fixed = append(fixed, Fixed{file, r.Sources[file], text, taken})
+	}
+	return fixed, failed
+}
+
+// spliceAll applies the fixes of every file and tries the result out as a whole.
+func spliceAll(ctx context.Context, o Options, r *Result, files []string, byFile map[string][]rule.Hit) (fixed []Fixed, why string) {
+	texts := map[string][]byte{}
+	var gone []rule.Hit
+	for _, file := range files {
+		text, taken, err := apply(r.Sources[file], byFile[file])
+		if err != nil {
+			return nil, err.Error()
+		}
+		texts[filepath.Clean(file)] = text
+		fixed = append(fixed, Fixed{file, r.Sources[file], text, taken})
+		gone = append(gone, taken...)
+	}
+	if len(fixed) == 0 {
+		return nil, ""
+	}
+	return fixed, try(ctx, o, r, texts, gone)
+}
+
+// apply makes the edits of some hits. Of edits that overlap the first counts;
+// the next run gets the other.
+func apply(old []byte, hits []rule.Hit) (text []byte, taken []rule.Hit, err error) {
 	var edits []finding.Edit
 	for _, h := range hits {
 		if overlaps(edits, h.Edits) {
@@ -88,11 +121,17 @@ func splice(ctx context.Context, o Options, r *Result, file string, old []byte, 
 		edits = append(edits, h.Edits...)
 		taken = append(taken, h)
 	}
-	text, err := config.Splice(old, edits)
+	text, err = config.Splice(old, edits)
+	return text, taken, err
+}
+
+// splice applies the fixes of one file and tries the result out.
+func splice(ctx context.Context, o Options, r *Result, file string, old []byte, hits []rule.Hit) (text []byte, taken []rule.Hit, why string) {
+	text, taken, err := apply(old, hits)
 	if err != nil {
 		return nil, nil, err.Error()
 	}
-	return text, taken, try(ctx, o, r, file, text, taken)
+	return text, taken, try(ctx, o, r, map[string][]byte{filepath.Clean(file): text}, taken)
 }
 
 // generated reports whether a file came out of a template engine.
@@ -111,11 +150,11 @@ func overlaps(have, add []finding.Edit) bool {
 	return false
 }
 
-// try checks the inputs again with one file replaced. It says why the
+// try checks the inputs again with some files replaced. It says why the
 // replacement is no good, or "".
-func try(ctx context.Context, o Options, r *Result, file string, text []byte, gone []rule.Hit) string {
+func try(ctx context.Context, o Options, r *Result, texts map[string][]byte, gone []rule.Hit) string {
 	o.Live = nil
-	o.overlay = map[string][]byte{filepath.Clean(file): text}
+	o.overlay = texts
 	if slices.Contains(o.Paths, "-") {
 		o.Paths = slices.DeleteFunc(slices.Clone(o.Paths), func(p string) bool { return p == "-" })
 	}

@@ -264,9 +264,18 @@ func (r *Result) suppress(hits []rule.Hit, list []*suppression, ran map[string]b
 		}
 		live = append(live, s)
 	}
+	inFile := map[string][]*suppression{}
+	var anywhere []*suppression
+	for _, s := range live {
+		if s.glob == "" {
+			inFile[s.file] = append(inFile[s.file], s)
+		} else {
+			anywhere = append(anywhere, s)
+		}
+	}
 	for _, h := range hits {
 		var by *suppression
-		for _, s := range live {
+		for _, s := range slices.Concat(inFile[h.Pos.File], anywhere) {
 			if s.names(h.ID) && s.covers(h) && !s.expired(o.Now) && (!never[h.ID] || s.glob != "") {
 				by = s
 				s.used[h.ID] = true
