@@ -52,6 +52,35 @@ func BenchmarkFiles(b *testing.B) {
 	}
 }
 
+// The same deployments in one directory.
+func BenchmarkFlat(b *testing.B) {
+	base, _ := rule.Lookup("K8S006")
+	manifest := base.Bad.Files()["k8s.yaml"]
+	for _, n := range []int{250, 500, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			files := map[string]string{}
+			for i := range n {
+				files[fmt.Sprintf("team%d.yaml", i)] = strings.ReplaceAll(manifest, "litellm", fmt.Sprintf("litellm%d", i))
+			}
+			benchmark(b, files)
+		})
+	}
+}
+
+// Every model has something to be found, and something to be fixed.
+func BenchmarkFindings(b *testing.B) {
+	for _, n := range []int{1250, 2500, 5000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var text strings.Builder
+			text.WriteString("model_list:\n")
+			for i := range n {
+				fmt.Fprintf(&text, "  - model_name: m%d\n    litellm_params:\n      model: openai/gpt-%d\n      api_key: os.environ/K\n      max_retries: 3\n", i, i)
+			}
+			benchmark(b, map[string]string{"config.yaml": text.String()})
+		})
+	}
+}
+
 func benchmark(b *testing.B, files map[string]string) {
 	b.Helper()
 	dir := b.TempDir()

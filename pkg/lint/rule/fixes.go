@@ -185,14 +185,25 @@ func (u *Unit) roots() []*config.Node {
 // nodeAt finds the entry that stands at a position, in the config or in a
 // manifest; the outermost, when several begin there.
 func (u *Unit) nodeAt(pos finding.Position) *config.Node {
-	for _, root := range u.roots() {
-		for n := range root.Walk() {
-			if w := n.Where(); w.Line == pos.Line && w.Col == pos.Col && w.File == pos.File && n != root {
-				return n
+	if u.places == nil {
+		u.places = map[place]*config.Node{}
+		for _, root := range u.roots() {
+			for n := range root.Walk() {
+				w := n.Where()
+				at := place{w.File, w.Line, w.Col}
+				if _, taken := u.places[at]; !taken && n != root {
+					u.places[at] = n
+				}
 			}
 		}
 	}
-	return nil
+	return u.places[place{pos.File, pos.Line, pos.Col}]
+}
+
+// place is where an entry begins.
+type place struct {
+	file      string
+	line, col int
 }
 
 func (u *Unit) containerNode() *config.Node {

@@ -98,6 +98,7 @@ type Unit struct {
 	knownNames map[string]bool
 	wildcards  []string
 	jobs       *[]*manifest.Workload
+	places     map[place]*config.Node
 	refused    []finding.Finding
 	checked    bool
 }
@@ -131,6 +132,9 @@ func NewModel(flags Flags, configs []*Config, envFiles []*EnvFile, objects []*ma
 // mostConfigs bounds how many equally near configs one workload is judged with:
 // of a hundred configs in one directory nobody can say which one it runs.
 const mostConfigs = 16
+
+// mostJobs does the same for migration Jobs.
+const mostJobs = 64
 
 // runs says which workloads run each config: those that mount its ConfigMap; of
 // the plain files, for a workload that mounts no config found among the inputs,
@@ -183,9 +187,13 @@ func (m *Model) runs() map[*Config][]*manifest.Workload {
 	return out
 }
 
-// upwards are the directories of a file, the innermost first; "" is the last.
+// upwards are the file itself and its directories, the innermost first; "" is
+// the last.
 func upwards(file string) iter.Seq[string] {
 	return func(yield func(string) bool) {
+		if !yield(file) {
+			return
+		}
 		for i := len(file) - 1; i >= 0; i-- {
 			if file[i] == '/' && !yield(file[:i+1]) {
 				return
@@ -329,7 +337,8 @@ func (u *Unit) Processes() int { return max(1, u.W.Value) * max(1, u.R.Value) }
 func (u *Unit) Several() bool { return u.Processes() > 1 }
 
 // Jobs are the migration Jobs that could belong to the unit: of its namespace,
-// and of those the ones that lie nearest to it in the tree of directories.
+// and of those the ones that lie nearest to it, in its file or in the tree of
+// directories.
 func (u *Unit) Jobs() []*manifest.Workload {
 	if u.jobs != nil {
 		return *u.jobs
@@ -344,7 +353,7 @@ func (u *Unit) Jobs() []*manifest.Workload {
 	} else {
 		for dir := range upwards(u.Workload.Object.File) {
 			for _, w := range x.migrationsIn[dir] {
-				if fits(w) {
+				if fits(w) && len(out) < mostJobs {
 					out = append(out, w)
 				}
 			}
