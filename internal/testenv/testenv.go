@@ -22,9 +22,13 @@ import (
 
 // Need returns the path of a program that the test cannot do without
 // ("nginx", "node", "postgres", "redis-server"). It looks in PATH and in the
-// places where distributions hide server binaries.
+// places where distributions hide server binaries. Under -short, the inner loop,
+// no other program is started and the test is skipped.
 func Need(t testing.TB, program string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("testenv: skipped, -short starts no %s", program)
+	}
 	path, ok := lookPath(program)
 	if !ok {
 		missing(t, program, "install it, or put it into PATH")
@@ -78,6 +82,9 @@ func CacheDir(t testing.TB) string {
 // programs; pkg is the Debian package that holds the module.
 func NeedPython(t testing.TB, module, pkg string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("testenv: skipped, -short starts no python3")
+	}
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
 		if path, ok := lookPath(python); ok && exec.Command(path, "-c", "import "+module).Run() == nil {
 			return path
