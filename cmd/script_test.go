@@ -50,6 +50,9 @@ func TestScripts(t *testing.T) {
 			if cond != "postgres" {
 				return false, fmt.Errorf("unknown condition %q", cond)
 			}
+			if testing.Short() { // starts no servers
+				return false, nil
+			}
 			found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 			_, err := exec.LookPath("postgres")
 			return err == nil || len(found) > 0 || os.Getenv("CI") == "true", nil

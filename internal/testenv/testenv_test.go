@@ -214,6 +214,12 @@ func needing(program string) *recorder {
 }
 
 func TestAMissingProgramSkipsExceptInCI(t *testing.T) {
+	if testing.Short() {
+		if r := needing("sh"); !strings.Contains(r.skipped, "-short starts no sh") {
+			t.Errorf("skipped %q, failed %q", r.skipped, r.failed)
+		}
+		return
+	}
 	t.Setenv("CI", "")
 	r := needing("no-such-program-here")
 	if !strings.HasPrefix(r.skipped, "testenv: skipped, no-such-program-here missing") || r.failed != "" {
