@@ -106,6 +106,7 @@ func TestMC50EachBadInputIsOneSentence(t *testing.T) {
 			say: "P3018: A migration failed to apply. New migrations cannot be applied before the error is recovered from.\n\nMigration name: 1\n\nDatabase error code: 42601\n\nDatabase error:\nERROR: syntax error at or near \"SELEC\"\n\nPosition:\n  1 CREATE TABLE a(i int);\n  2 SELEC 1;\nAt: 1/migration.sql:2\nNothing of it was kept. Mend the cause, then llmgw migrate deploy --retry-failed."},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			url := tt.url(t)
 			var set *Set
 			switch {

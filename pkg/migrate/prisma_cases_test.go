@@ -218,6 +218,7 @@ func TestBothToolsDoTheSame(t *testing.T) {
 	p := newPeer(t)
 	for _, c := range peerCases {
 		t.Run(strings.TrimSpace(c.mc+" "+c.name), func(t *testing.T) {
+			t.Parallel()
 			p := p.with(t)
 			theirs, ours := testenv.Postgres(t), testenv.Postgres(t)
 			for _, s := range c.steps {

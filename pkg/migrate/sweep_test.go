@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -203,24 +204,27 @@ func TestADeployIsBrokenAtEveryMessage(t *testing.T) {
 	if testing.Short() {
 		step = 31
 	}
-	points, operators, wrong := 0, 0, 0
-	for i, b := range breakages {
-		t.Run(b.name, func(t *testing.T) {
+	var points, operators, wrong atomic.Int32
+	t.Run("at", func(t *testing.T) {
+		for i, b := range breakages {
 			for at := 1 + int64(i)%step; at <= total; at += step { // other points for each kind
-				ok := t.Run(fmt.Sprint(at), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%d %s", at, b.name), func(t *testing.T) {
+					t.Parallel()
+					defer func() {
+						if points.Add(1); t.Failed() {
+							wrong.Add(1)
+						}
+					}()
 					url := testenv.Postgres(t)
 					deployThrough(t, url, at, b, set, folder)
 					if checkBroken(t, url, set, made) {
-						operators++
+						operators.Add(1)
 					}
 				})
-				if points++; !ok {
-					wrong++
-				}
 			}
-		})
-	}
-	t.Logf("figures: %d messages, %d breaks tried, %d of them inside a file that is no single transaction (an operator resolves), wrong states: %d", total, points, operators, wrong)
+		}
+	})
+	t.Logf("figures: %d messages, %d breaks tried, %d of them inside a file that is no single transaction (an operator resolves), wrong states: %d", total, points.Load(), operators.Load(), wrong.Load())
 }
 
 // deployThrough runs a deploy by way of a proxy that breaks it; 0 breaks
