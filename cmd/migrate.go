@@ -410,7 +410,10 @@ func (f *migrateFlags) status(c *cobra.Command, a *app, check bool, minHead stri
 // isVerdict tells "the database is not in sync" from "could not find out".
 func isVerdict(err error) bool {
 	e, ok := errors.AsType[*migrate.Error](err)
-	return ok && !e.Usage() && !e.Unreachable() && !e.Cancelled() && (e.Code == "" || e.Unmanaged() || e.Drift())
+	if !ok || e.SQLState != "" {
+		return false // the server refused the question
+	}
+	return e.Unmanaged() || e.Drift() || e.Code == "" && (e.Pending() || e.Diverged() || e.FailedRow() || e.Refused())
 }
 
 func asError(e *migrate.Error) error {

@@ -2,12 +2,15 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/llmgw/llmgw/internal/testenv"
 )
@@ -270,6 +273,29 @@ func TestMigrateTakesLiteLLMsFilesFromTheirFolder(t *testing.T) {
 	code = Execute([]string{"llmgw", "migrate", "deploy", "--database-url", testenv.Postgres(t), "--format", "json"}, Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	if code != 0 || !strings.Contains(out.String(), `"set": "llmgw"`) {
 		t.Errorf("empty folder: exit %d\n%s\n%s", code, out.String(), errs.String())
+	}
+}
+
+// A question that the server refuses is not an answer.
+func TestMigrateStatusDoesNotSayFineWhereItCouldNotLook(t *testing.T) {
+	url := testenv.Postgres(t)
+	dir := migrationFolder(t, map[string]string{"1": "CREATE TABLE a(i int)"})
+	runMigrate(t, "deploy", "-q", "--database-url", url, "--migrations-dir", dir)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "CREATE ROLE blind LOGIN PASSWORD 'pw'"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = conn.Exec(context.Background(), "DROP ROLE blind") }()
+	blind := strings.Replace(url, "postgres:"+testenv.Password, "blind:pw", 1)
+	for _, command := range []string{"status", "diff", "wait"} {
+		code, out, errs := runMigrate(t, command, "--database-url", blind, "--migrations-dir", dir, "--timeout", "2s")
+		if code == 0 || strings.Contains(out, "up to date") || strings.Contains(out, "0 differences") || !strings.Contains(errs, "permission denied for table _prisma_migrations") {
+			t.Errorf("%s: exit %d\n%s\n%s", command, code, out, errs)
+		}
 	}
 }
 

@@ -204,3 +204,48 @@ func TestPartitionedSpendLogsGoThroughTheChain(t *testing.T) {
 		t.Errorf("%v %v", e, s.Pending)
 	}
 }
+
+// Settings of the role or the database that would mislead a careless reader or
+// cut a migration short, as managed services and administrators leave them.
+func TestSettingsOfTheRoleDoNotMislead(t *testing.T) {
+	url := testenv.Postgres(t)
+	db := value(t, url, "SELECT quote_ident(current_database())")
+	sql(t, url, fmt.Sprintf(`CREATE ROLE odd LOGIN PASSWORD 'pw'; ALTER DATABASE %[1]s OWNER TO odd; GRANT ALL ON SCHEMA public TO odd;
+		ALTER ROLE odd IN DATABASE %[1]s SET search_path = 'app, "$user"'; ALTER ROLE odd IN DATABASE %[1]s SET statement_timeout = '200ms';
+		ALTER ROLE odd IN DATABASE %[1]s SET lock_timeout = '1ms'; ALTER ROLE odd IN DATABASE %[1]s SET default_transaction_isolation = 'serializable';
+		ALTER ROLE odd IN DATABASE %[1]s SET datestyle = 'German, DMY'; ALTER ROLE odd IN DATABASE %[1]s SET timezone = 'Asia/Kolkata';
+		ALTER ROLE odd IN DATABASE %[1]s SET intervalstyle = 'sql_standard'; ALTER ROLE odd IN DATABASE %[1]s SET bytea_output = 'escape'`, db))
+	if since(t, url, 14) {
+		sql(t, url, fmt.Sprintf("ALTER ROLE odd IN DATABASE %s SET idle_session_timeout = '100ms'", db))
+	}
+	if since(t, url, 17) {
+		sql(t, url, fmt.Sprintf("ALTER ROLE odd IN DATABASE %s SET transaction_timeout = '200ms'", db))
+	}
+	t.Cleanup(func() { sql(t, url, "REASSIGN OWNED BY odd TO postgres; DROP OWNED BY odd; DROP ROLE odd") })
+	as := asRole(url, "odd", "pw")
+	set := files(t, map[string]string{"1": initSQL, "2": `SELECT pg_sleep(0.5); CREATE TABLE "B"(id int)`, "3": `CREATE INDEX CONCURRENTLY x ON "A"(id)`})
+	deploy(t, as, set, Options{}, "")
+	wantHistory(t, url, "1: 1,t,f,N", "2: 1,t,f,N", "3: 1,t,f,N")
+	r, e := status(t, as, set)
+	if e != nil || !r.InSync || r.Migrations[0].AppliedAt == nil || time.Since(*r.Migrations[0].AppliedAt).Abs() > time.Hour {
+		t.Errorf("%v %+v", e, r)
+	}
+	if _, err := provider(t, as, set, Options{}).Diff(context.Background(), DiffRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFileThatNamesThePublicSchemaIsSaidBeforeTheFirstChange(t *testing.T) {
+	url := testenv.Postgres(t)
+	set := files(t, map[string]string{"1": initSQL, "2": "SELECT 1;\nCREATE TABLE \"public\".\"B\"(id int);\nGRANT SELECT ON \"A\" TO PUBLIC;"})
+	if r := deploy(t, url, set, Options{DryRun: true}, ""); len(r.Warnings) != 0 {
+		t.Errorf("%v", r.Warnings)
+	}
+	r := deploy(t, url+"?schema=other", set, Options{DryRun: true}, "")
+	if len(r.Warnings) != 1 || r.Warnings[0].Migration != "2" || !strings.Contains(r.Warnings[0].Message, `line 2 names the schema "public"`) {
+		t.Errorf("%v", r.Warnings)
+	}
+	if p, err := provider(t, url+"?schema=other", set, Options{}).Plan(context.Background()); err != nil || len(p.Warnings) != 1 {
+		t.Errorf("%v %v", err, p.Warnings)
+	}
+}

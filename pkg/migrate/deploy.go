@@ -189,6 +189,14 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 			return false, err
 		}
 	}
+	if restart == 0 {
+		for i, m := range todo {
+			if w := p.elsewhere(m, scripts[i]); w != nil {
+				r.Warnings = append(r.Warnings, *w)
+				p.emit(Event{Event: EventWarning, Migration: w.Migration, Message: w.Message})
+			}
+		}
+	}
 	todo, scripts = p.reorder(todo, scripts)
 	if err := s.checkGuards(ctx, todo, scripts); err != nil {
 		return false, err
@@ -241,6 +249,23 @@ func (s *session) underLock(ctx context.Context, r *DeployResult, restart int) (
 		r.Pending = without(r.Pending, m.Name)
 	}
 	return false, nil
+}
+
+// elsewhere warns of a file that names the default schema while another one is
+// migrated: its statement goes there, or fails.
+func (p *Provider) elsewhere(m Migration, sc script) *Warning {
+	if p.target.Schema == "public" {
+		return nil
+	}
+	for _, st := range sc.statements {
+		for i := 0; i+1 < len(st.tokens); i++ {
+			t, dot := st.tokens[i], st.tokens[i+1]
+			if (t.kind == tokenName && t.text == "public" || t.kind == tokenWord && strings.EqualFold(t.text, "public")) && dot.kind == tokenPunct && dot.text == "." {
+				return &Warning{Migration: m.Name, Message: fmt.Sprintf("line %d names the schema \"public\", whatever schema= says: its statement does not act on schema %q", 1+strings.Count(sc.sql[:st.start], "\n"), p.target.Schema)}
+			}
+		}
+	}
+	return nil
 }
 
 // consent refuses a script that cannot be run as it is, unless an option says

@@ -74,16 +74,39 @@ func (s *session) createHistory(ctx context.Context) error {
 }
 
 func (s *session) rows(ctx context.Context) ([]Row, error) {
-	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT id::text, migration_name::text, checksum::text, started_at, finished_at, rolled_back_at, applied_steps_count, logs
-		FROM %s ORDER BY started_at ASC`, s.history()))
+	// Times as text of a form of our own: the session's DateStyle may be any.
+	at := func(column string) string {
+		return fmt.Sprintf(`pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`, column)
+	}
+	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT id::text, migration_name::text, checksum::text, %s, %s, %s, applied_steps_count, logs
+		FROM %s ORDER BY started_at ASC`, at("started_at"), at("finished_at"), at("rolled_back_at"), s.history()))
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (Row, error) {
 		var x Row
-		err := r.Scan(&x.ID, &x.Name, &x.Checksum, &x.Started, &x.Finished, &x.RolledBack, &x.Steps, &x.Logs)
+		var started string
+		var finished, rolledBack *string
+		if err := r.Scan(&x.ID, &x.Name, &x.Checksum, &started, &finished, &rolledBack, &x.Steps, &x.Logs); err != nil {
+			return x, err
+		}
+		var err error
+		if x.Started, err = time.Parse(time.RFC3339, started); err != nil {
+			return x, err
+		}
+		if x.Finished, err = parseTime(finished); err == nil {
+			x.RolledBack, err = parseTime(rolledBack)
+		}
 		return x, err
 	})
+}
+
+func parseTime(text *string) (*time.Time, error) {
+	if text == nil {
+		return nil, nil
+	}
+	t, err := time.Parse(time.RFC3339, *text)
+	return &t, err
 }
 
 // The history's writes go through the extended protocol with text parameters:

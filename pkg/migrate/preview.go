@@ -157,6 +157,9 @@ func (p *Provider) Plan(ctx context.Context) (*PlanResult, error) {
 		if err := p.consent(&sc); err != nil {
 			refuse(err)
 		}
+		if w := p.elsewhere(m, sc); w != nil {
+			r.Warnings = append(r.Warnings, *w)
+		}
 		one, guards := p.plan(j, m, sc)
 		one.Hazards = append(one.Hazards, s.syntax(ctx, m, sc)...)
 		for _, g := range guards {
