@@ -191,7 +191,7 @@ func (a *Access) Line(r *http.Request, status int) {
 		b = append(b, text...)
 		b = append(b, `,"level":"INFO","timestamp":"`...)
 		b = time.Now().AppendFormat(b, "2006-01-02T15:04:05.000000")
-		b = append(b, `","component":"access"}`...)
+		b = append(b, `","component":"uvicorn.access"}`...)
 	} else {
 		b = append(b, "INFO:     "...)
 		b = append(b, r.RemoteAddr...)

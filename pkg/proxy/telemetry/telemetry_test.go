@@ -108,7 +108,7 @@ func TestAccessLinesSayWhoAskedForWhatAndNoMore(t *testing.T) {
 				return
 			}
 			var m map[string]string
-			if err := json.Unmarshal(record.Bytes(), &m); err != nil || m["level"] != "INFO" || !strings.Contains(m["message"], fmt.Sprint(c.status)) {
+			if err := json.Unmarshal(record.Bytes(), &m); err != nil || m["level"] != "INFO" || m["component"] != "uvicorn.access" || !strings.Contains(m["message"], fmt.Sprint(c.status)) {
 				t.Errorf("record %q: %v", record.String(), err)
 			}
 			if strings.Contains(record.String(), "planted") {
