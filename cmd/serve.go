@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,6 +70,10 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	if f.validateConfig && f.config == "" {
 		return usagef("--validate_config requires --config <path>")
 	}
+	life, err := newLife(a, f)
+	if err != nil {
+		return usagef("%w", err)
+	}
 	tree, findings, err := f.load(a.in)
 	if _, bad := errors.AsType[*exitError](err); bad {
 		return err // --env-file
@@ -85,6 +87,10 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	s, err := f.settings(tree)
 	if err != nil {
 		return err
+	}
+	life.read(tree)
+	if life.supervises(s) {
+		return life.supervise(ctx, s)
 	}
 	for _, line := range s.remarks {
 		a.warnf("%s", line)
@@ -105,7 +111,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	proxy.TuneRuntime(os.Getenv)
 	var g *gateway
 	if s.zero {
-		g, err = newZeroGateway(ctx, a, s, tree)
+		g, err = newZeroGateway(ctx, a, s, life, tree)
 	} else {
 		gate, gerr := f.schema(ctx, a, tree)
 		if gerr != nil {
@@ -119,7 +125,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 			defer gate.Close()
 			s.schemaMissing = gate.Missing
 		}
-		g, err = newGateway(ctx, a, s, tree, findings)
+		g, err = newGateway(ctx, a, s, life, tree, findings)
 	}
 	if err != nil {
 		return err
@@ -133,6 +139,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	said.print()
 	g.reloader = &reloader{a: a, f: f, s: s, tree: tree, ctx: ctx}
 	g.reloader.remember(g.findings)
+	life.ready()
 	// A moment later, so that the start itself is not slower for it.
 	settle := time.AfterFunc(100*time.Millisecond, proxy.SettleMemory)
 	defer settle.Stop()
@@ -223,6 +230,7 @@ type gateway struct {
 	findings []finding.Finding // of the configuration that is served
 	closers  []func()
 	reloader *reloader
+	life     *life
 }
 
 func (g *gateway) close() {
@@ -233,23 +241,8 @@ func (g *gateway) close() {
 
 // run serves until the process is told to end.
 func (g *gateway) run(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-hangups:
-				g.reload()
-			case <-done:
-				return
-			}
-		}
-	}()
-	defer func() {
-		signal.Stop(hangups)
-		close(done)
-	}()
+	ctx, follow := g.life.follow(ctx, g)
+	defer follow()
 	err := g.proxy.Run(ctx)
 	var cut *proxy.CutError
 	if errors.As(err, &cut) {

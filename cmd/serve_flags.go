@@ -15,6 +15,7 @@ import (
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/internal/startcheck"
 	"github.com/llmgw/llmgw/pkg/proxy"
+	"github.com/llmgw/llmgw/pkg/proxy/supervise"
 )
 
 const (
@@ -33,6 +34,7 @@ type serveFlags struct {
 	port, workers, metricsPort     int
 	profilePort                    int
 	limitConcurrency               int
+	maxRequests, maxRequestsJitter int
 	keepAlive, shutdown            time.Duration
 	debug, detailedDebug           bool
 	validateConfig, version        bool
@@ -53,6 +55,8 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.IntVar(&f.workers, "num-workers", 1, "accepted; one process uses all CPUs (NUM_WORKERS)")
 	durationVar(fs, &f.keepAlive, "keepalive-timeout", 75*time.Second, "how long idle client connections are kept (KEEPALIVE_TIMEOUT)")
 	fs.IntVar(&f.limitConcurrency, "limit-concurrency", 0, "answer 503 above this many requests in flight (LIMIT_CONCURRENCY)")
+	fs.IntVar(&f.maxRequests, "max-requests-before-restart", 0, "replace the worker process after so many requests (MAX_REQUESTS_BEFORE_RESTART)")
+	fs.IntVar(&f.maxRequestsJitter, "max-requests-before-restart-jitter", 0, "up to so many requests more, by chance (MAX_REQUESTS_BEFORE_RESTART_JITTER)")
 	fs.StringVar(&f.certFile, "ssl-certfile-path", "", "TLS certificate, with --ssl-keyfile-path (SSL_CERTFILE_PATH)")
 	fs.StringVar(&f.keyFile, "ssl-keyfile-path", "", "TLS key, with --ssl-certfile-path (SSL_KEYFILE_PATH)")
 	durationVar(fs, &f.shutdown, "shutdown-timeout", 0, "drain deadline (GRACEFUL_SHUTDOWN_TIMEOUT); the request timeout unless set")
@@ -104,7 +108,7 @@ var unbuilt = map[string]string{
 	"test":                  "send a request to /v1/chat/completions",
 	"model":                 "give a configuration with a model_list",
 	"setup":                 "write a configuration with a model_list",
-	"reload":                "restart the gateway after a change",
+	"reload":                "send SIGHUP after a change",
 	"iam-token-db-auth":     "give a URL with a password",
 	"azure-postgresql-auth": "give a URL with a password",
 }
@@ -160,7 +164,9 @@ func (f *serveFlags) sayWithoutEffect(a *app) {
 		case "num-workers":
 			return // below: it may come from a variable
 		case "max-requests-before-restart", "max-requests-before-restart-jitter":
-			a.infof("--%s has no effect: memory does not grow with the number of requests, so no recycling is needed", fl.Name)
+			if !supervise.Supported {
+				a.infof("--%s has no effect on this system; memory does not grow with the number of requests", fl.Name)
+			}
 			return
 		}
 		if fl.Hidden {
@@ -197,6 +203,8 @@ type settings struct {
 	schemaMissing func() string
 	keep          time.Duration
 	limit         int
+	// recycle is the number of requests after which a worker is replaced.
+	recycle, recycleJitter int
 }
 
 // settings joins the flags with the environment: flag, variable, default.
@@ -278,6 +286,8 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 	s.keep = span("keepalive-timeout", "KEEPALIVE_TIMEOUT", s.keep)
 	s.shutdown = span("shutdown-timeout", "GRACEFUL_SHUTDOWN_TIMEOUT", s.shutdown)
 	s.limit = whole("limit-concurrency", "LIMIT_CONCURRENCY", s.limit, 0, 1<<30)
+	s.recycle = whole("max-requests-before-restart", "MAX_REQUESTS_BEFORE_RESTART", f.maxRequests, 0, 1<<40)
+	s.recycleJitter = whole("max-requests-before-restart-jitter", "MAX_REQUESTS_BEFORE_RESTART_JITTER", f.maxRequestsJitter, 0, 1<<40)
 	s.rootPath = env.Get("SERVER_ROOT_PATH")
 	if env.Get("SEPARATE_HEALTH_APP") == "1" {
 		s.health = whole("", "SEPARATE_HEALTH_PORT", 4001, 1, 65535)

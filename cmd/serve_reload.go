@@ -102,7 +102,7 @@ func (g *gateway) reload() {
 
 // read loads and judges what is on disk.
 func (r *reloader) read() (tree *config.Tree, findings, reasons []finding.Finding, err error) {
-	if r.f.config == "-" && r.tree.Env().Get("CONFIG_FILE_PATH") == "" {
+	if r.f.fromStdin(r.tree) {
 		return nil, nil, nil, errStdin
 	}
 	tree, findings, err = r.f.load(strings.NewReader(""))

@@ -14,6 +14,7 @@ import (
 	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy"
+	"github.com/llmgw/llmgw/pkg/proxy/supervise"
 	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
 	"github.com/llmgw/llmgw/pkg/store"
 	"github.com/llmgw/llmgw/pkg/store/sqlite"
@@ -85,13 +86,15 @@ func (s *settings) process(g *gateway, c *proxy.Config) {
 	c.Listener.HealthPort = s.health
 	c.Telemetry.MetricsPort, c.Telemetry.ProfilePort = s.facts.MetricsPort, s.profile
 	c.Listener.KeepAlive = s.keep
+	c.Listener.Bind = g.life.given.Sockets.Listen
+	c.Listener.OnRequest = g.life.counter(s)
 	c.ShutdownTimeout = s.shutdown
 }
 
 // newGateway builds the gateway of a configuration.
-func newGateway(ctx context.Context, a *app, s *settings, tree *config.Tree, findings []finding.Finding) (*gateway, error) {
+func newGateway(ctx context.Context, a *app, s *settings, life *life, tree *config.Tree, findings []finding.Finding) (*gateway, error) {
 	c, loaded, remarks := loadProxy(ctx, tree)
-	g := &gateway{}
+	g := &gateway{life: life}
 	kept, err := s.openStore(ctx, a, g)
 	if err != nil {
 		return nil, err
@@ -185,7 +188,7 @@ func databaseOrigin(tree *config.Tree) string {
 }
 
 // newZeroGateway builds the gateway that needs no configuration.
-func newZeroGateway(ctx context.Context, a *app, s *settings, tree *config.Tree) (*gateway, error) {
+func newZeroGateway(ctx context.Context, a *app, s *settings, life *life, tree *config.Tree) (*gateway, error) {
 	getenv := tree.Env().Get
 	c, providers := proxy.ZeroConfig(getenv, "llmgw/"+buildVersion())
 	for _, name := range providers {
@@ -194,7 +197,7 @@ func newZeroGateway(ctx context.Context, a *app, s *settings, tree *config.Tree)
 	for _, text := range proxy.ApplyEnvironment(&c, getenv) {
 		a.warnf("%s", text)
 	}
-	g := &gateway{}
+	g := &gateway{life: life}
 	kept, err := s.openStore(ctx, a, g)
 	if err != nil {
 		return nil, err
@@ -218,6 +221,9 @@ func newZeroGateway(ctx context.Context, a *app, s *settings, tree *config.Tree)
 
 // announce says where the gateway is, and what it serves.
 func (g *gateway) announce(a *app, s *settings) {
+	if g.life.given.Role == supervise.Worker {
+		return // as the first one has said
+	}
 	scheme := "http"
 	if s.facts.CertFile != "" {
 		scheme = "https"

@@ -217,16 +217,22 @@ func mockMade(name string) any {
 }
 
 // listen opens the listeners beside the gateway's.
-func (o *observers) listen(host string) error {
+func (o *observers) listen(host string, bind func(name, address string) (net.Listener, error)) error {
+	open := func(name string) func(string) (net.Listener, error) {
+		if bind == nil {
+			return nil
+		}
+		return func(address string) (net.Listener, error) { return bind(name, address) }
+	}
 	if o.c.MetricsPort != 0 {
-		s, err := telemetry.ListenSide("the metrics port", host, o.c.MetricsPort, telemetry.OnlyMetrics(o.metrics.Handler()))
+		s, err := telemetry.ListenSide("the metrics port", open("metrics"), host, o.c.MetricsPort, telemetry.OnlyMetrics(o.metrics.Handler()))
 		if err != nil {
 			return err
 		}
 		o.sides, o.port = append(o.sides, s), s.Addr()
 	}
 	if o.c.ProfilePort != 0 {
-		s, err := telemetry.ListenSide("the profile port", "127.0.0.1", o.c.ProfilePort, telemetry.Profiles())
+		s, err := telemetry.ListenSide("the profile port", open("profile"), "127.0.0.1", o.c.ProfilePort, telemetry.Profiles())
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,9 @@ type Proxy struct {
 	keepsContent bool
 	// replacing is held while a configuration takes the place of another.
 	replacing sync.Mutex
+	// handedOver is closed when another process serves on the sockets.
+	handedOver chan struct{}
+	handOver   sync.Once
 }
 
 // New puts the rooms together. Close it when it will not Run.
@@ -90,7 +93,7 @@ func New(c Config) (*Proxy, error) {
 	given := c
 	state := openShared(&c)
 	state.hooks(&c)
-	p := &Proxy{log: c.Log}
+	p := &Proxy{log: c.Log, handedOver: make(chan struct{})}
 	observers, err := p.observe(&c)
 	if err != nil {
 		state.close()
@@ -168,7 +171,7 @@ func (p *Proxy) Listen() error {
 		return err
 	}
 	p.server = s
-	if err := p.observers.listen(o.Host); err != nil {
+	if err := p.observers.listen(o.Host, o.Bind); err != nil {
 		s.Close()
 		p.observers.close()
 		return err
@@ -208,12 +211,17 @@ func (e *CutError) Error() string {
 	return fmt.Sprintf("%d requests were cut: they had not finished %s after the signal", e.Requests, e.After)
 }
 
+// HandOver makes Run drain because another process serves on the sockets: they
+// are given up at once, and readiness stays.
+func (p *Proxy) HandOver() { p.handOver.Do(func() { close(p.handedOver) }) }
+
 // Run serves until ctx ends, then drains: readiness fails, requests in flight
 // finish, and what still runs at the deadline is cut, which is a *CutError.
 func (p *Proxy) Run(ctx context.Context) error {
 	if p.server == nil {
 		return errors.New("run before listen")
 	}
+	gone := false
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve() }()
 	defer p.Close()
@@ -221,15 +229,21 @@ func (p *Proxy) Run(ctx context.Context) error {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
+	case <-p.handedOver:
+		gone = true
 	}
 	p.replacing.Lock() // and never again: what drains is not replaced
 	now := p.live.Load()
-	now.api.Drain()
+	if gone {
+		p.observers.close() // another process shows its own
+	} else {
+		now.api.Drain()
+	}
 	begin := time.Now()
 	p.log.Info("draining", "in_flight", now.api.InFlight(), "deadline", now.shutdown)
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), now.shutdown)
 	defer cancel()
-	cut := p.server.Drain(deadline)
+	cut := p.server.Drain(deadline, gone)
 	<-served
 	if cut > 0 {
 		return &CutError{Requests: cut, After: time.Since(begin).Round(time.Millisecond)}

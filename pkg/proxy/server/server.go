@@ -4,7 +4,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -41,6 +40,10 @@ type Options struct {
 	InFlight func() int64
 	// Log is for what operators must know; nil discards.
 	Log *slog.Logger
+	// Bind opens a listening socket, or takes one that was handed on; nil opens.
+	Bind func(name, address string) (net.Listener, error)
+	// OnRequest is told of every request; nil is not.
+	OnRequest func()
 	// Wrap is put around the listener, for tests that count system calls.
 	Wrap func(net.Listener) net.Listener
 }
@@ -62,7 +65,20 @@ type Server struct {
 	listener net.Listener
 	probes   net.Listener
 	cert     atomic.Pointer[tls.Certificate]
+
+	// draining is set from the beginning of a drain: every answer then ends its
+	// connection. stopped is set when nothing new is accepted.
+	draining, stopped atomic.Bool
+	open              atomic.Int64 // connections
+	// moved is when something last happened on a connection, while draining.
+	moved atomic.Int64
 }
+
+// The names by which sockets are asked for.
+const (
+	gatewaySocket = "gateway"
+	healthSocket  = "health"
+)
 
 // Listen binds. Nothing is served before Serve; errors are sentences for the
 // person who started the gateway.
@@ -90,17 +106,18 @@ func Listen(o Options) (*Server, error) {
 		}
 	}
 	var err error
-	if s.listener, err = bind(o.Host, o.Port); err != nil {
+	if s.listener, err = Bind(o.Bind, gatewaySocket, o.Host, o.Port); err != nil {
 		return nil, err
 	}
 	if o.HealthPort != 0 {
-		if s.probes, err = bind(o.Host, o.HealthPort); err != nil {
+		if s.probes, err = Bind(o.Bind, healthSocket, o.Host, o.HealthPort); err != nil {
 			s.listener.Close()
 			return nil, fmt.Errorf("health port: %w", err)
 		}
 		s.health = s.newHTTP(o.Health)
 	}
-	s.http = s.newHTTP(o.Handler)
+	s.http = s.newHTTP(s.wrap(o.Handler))
+	s.http.ConnState = s.connState
 	return s, nil
 }
 
@@ -114,10 +131,14 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 	}
 }
 
-// bind listens, and explains why it cannot. It never takes another port.
-func bind(host string, port int) (net.Listener, error) {
+// Bind listens, and explains why it cannot. It never takes another port. open
+// is Options.Bind, name what it calls the socket.
+func Bind(open func(name, address string) (net.Listener, error), name, host string, port int) (net.Listener, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
-	l, err := net.Listen("tcp", address)
+	if open == nil {
+		open = func(_, address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	l, err := open(name, address)
 	var dns *net.DNSError
 	switch {
 	case err == nil:
@@ -169,7 +190,7 @@ func (s *Server) Serve() error {
 	var first error
 	for range n {
 		err := <-results
-		if err == nil || errors.Is(err, http.ErrServerClosed) {
+		if err == nil || errors.Is(err, http.ErrServerClosed) || s.stopped.Load() && errors.Is(err, net.ErrClosed) {
 			continue
 		}
 		if first == nil {
@@ -194,36 +215,6 @@ func (s *Server) serveMain() error {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
 	}
 	return s.http.Serve(newSecureGuard(l, s.http.TLSConfig, s.o.WriteTimeout, s.o.Log))
-}
-
-// Drain waits until no request is in flight, then closes everything. While it
-// waits the listener stays open, so that probes and late requests of a load
-// balancer get an answer, and connections end after the answer they are
-// serving. When ctx ends first, what is left is cut and Drain says how much.
-func (s *Server) Drain(ctx context.Context) (cut int64) {
-	s.http.SetKeepAlivesEnabled(false)
-	const step = 20 * time.Millisecond
-	tick := time.NewTicker(step)
-	defer tick.Stop()
-	for s.o.InFlight != nil && s.o.InFlight() > 0 {
-		select {
-		case <-tick.C:
-			continue
-		case <-ctx.Done():
-			cut = s.o.InFlight()
-		}
-		break
-	}
-	if cut > 0 {
-		s.Close()
-		return cut
-	}
-	// Answers may still be on their way to clients after their handlers ended.
-	if err := s.http.Shutdown(ctx); err != nil && s.o.InFlight != nil {
-		cut = s.o.InFlight()
-	}
-	s.Close()
-	return cut
 }
 
 // Close cuts everything at once.

@@ -133,11 +133,11 @@ func TestADrainWaitsForWhatIsInFlightAndSaysWhatItCut(t *testing.T) {
 	s := serving(t, Options{InFlight: func() int64 { return n }})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if cut := s.Drain(ctx); cut != 1 {
+	if cut := s.Drain(ctx, false); cut != 1 {
 		t.Errorf("%d cut", cut)
 	}
 	s = serving(t, Options{InFlight: func() int64 { return 0 }})
-	if cut := s.Drain(t.Context()); cut != 0 {
+	if cut := s.Drain(t.Context(), false); cut != 0 {
 		t.Errorf("%d cut", cut)
 	}
 }

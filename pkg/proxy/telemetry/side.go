@@ -19,10 +19,13 @@ type Side struct {
 }
 
 // ListenSide serves h on an address of its own until Close. what names it in
-// errors.
-func ListenSide(what, host string, port int, h http.Handler) (*Side, error) {
+// errors. open opens the socket, or takes one that was handed on; nil opens.
+func ListenSide(what string, open func(address string) (net.Listener, error), host string, port int, h http.Handler) (*Side, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port))
-	l, err := net.Listen("tcp", address)
+	if open == nil {
+		open = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	l, err := open(address)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot listen on %s: %w; choose another port", what, address, err)
 	}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package server
+
+import "net"
+
+// ignoreAttempts is not possible here: a connection that is being made at the
+// very moment at which the listener closes is reset.
+func ignoreAttempts(net.Listener) bool { return false }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package supervise
+
+func monotonicMicros() int64 { return 0 }
