@@ -51,7 +51,7 @@ func ports(t testing.TB) (env, args, gets []string) {
 	at := func(port int, path string) string { return "http://127.0.0.1:" + strconv.Itoa(port) + path }
 	return []string{"SEPARATE_HEALTH_APP=1", "SEPARATE_HEALTH_PORT=" + strconv.Itoa(health)},
 		[]string{"--prometheus-metrics-port", strconv.Itoa(metrics), "--profile-port", strconv.Itoa(profile)},
-		[]string{at(health, "/health/readiness"), at(metrics, "/metrics"), at(profile, "/debug/pprof/cmdline-not-there?")}[:2:2]
+		[]string{at(health, "/health/readiness"), at(metrics, "/metrics"), at(profile, "/debug/pprof/symbol")}
 }
 
 func TestWorkersAreReplacedUnderLoad(t *testing.T) {

@@ -22,6 +22,7 @@ type load struct {
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 	target func() string
+	idle   func() // closes kept connections
 
 	answers, streams, aborted, gets atomic.Int64
 	mu                              sync.Mutex
@@ -37,6 +38,7 @@ func startLoad(url string, callers int, pause time.Duration, gets ...string) *lo
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute}
 	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	l.idle = kept.CloseIdleConnections
 	for i := range callers {
 		c := kept
 		if i%2 == 1 {
@@ -161,6 +163,7 @@ func (l *load) stop(t testing.TB) {
 	t.Helper()
 	l.cancel()
 	l.wait.Wait()
+	l.idle()
 	t.Logf("%d answers, %d streams of %d events, %d aborted, %d other requests; %d failed; slowest answer %s",
 		l.answers.Load(), l.streams.Load(), chunks, l.aborted.Load(), l.gets.Load(), len(l.failed), l.slowest.Round(time.Millisecond))
 	for _, f := range l.failed[:min(len(l.failed), 10)] {

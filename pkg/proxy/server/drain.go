@@ -17,9 +17,9 @@ const (
 	quietPatience = time.Second
 	// emptyPatience is the same while there is no connection at all.
 	emptyPatience = 60 * time.Millisecond
-	// handshakePatience is how long connections that are being made are waited
+	// attemptPatience is how long connections that are being made are waited
 	// for before the listener closes.
-	handshakePatience = 250 * time.Millisecond
+	attemptPatience = 250 * time.Millisecond
 
 	drainStep = 20 * time.Millisecond
 )
@@ -126,7 +126,7 @@ func (s *Server) quiet() bool {
 // are accepted.
 func (s *Server) stopAccepting() {
 	if ignoreAttempts(s.listener) {
-		time.Sleep(handshakePatience)
+		time.Sleep(attemptPatience)
 	}
 	s.stopped.Store(true)
 	_ = s.listener.Close()

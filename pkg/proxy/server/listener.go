@@ -42,6 +42,7 @@ type secureGuard struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	begin    sync.Once
+	greets   sync.WaitGroup
 }
 
 func newSecureGuard(l net.Listener, config *tls.Config, patience time.Duration, log *slog.Logger) *secureGuard {
@@ -73,7 +74,7 @@ func (s *secureGuard) run() {
 		c, err := s.Listener.Accept()
 		if err == nil {
 			wait = 0
-			go s.greet(c)
+			s.greets.Go(func() { s.greet(c) })
 			continue
 		}
 		// What net/http asks, too: descriptors may have run out.
@@ -82,6 +83,9 @@ func (s *secureGuard) run() {
 			time.Sleep(wait)
 			continue
 		}
+		// Who is in the middle of a handshake is still served: the listener may
+		// have been given up for another process.
+		s.greets.Wait()
 		s.failed <- err
 		return
 	}
