@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/redisconn"
@@ -95,11 +98,39 @@ func fixed(a, b *Config) (differ []Fixed) {
 	note(FixedRedis, reflect.DeepEqual(redisValues(a.Redis), redisValues(b.Redis)) && a.Breaker.Failures == b.Breaker.Failures && a.Breaker.Recovery == b.Breaker.Recovery)
 	up, other := a.Upstream, b.Upstream
 	up.Proxy, other.Proxy = nil, nil // functions; they come from variables of the process
-	note(FixedUpstream, reflect.DeepEqual(up, other))
-	told, tell := a.Telemetry, b.Telemetry
-	told.MetricsOpen, tell.MetricsOpen = false, false // part of the handlers
+	up.TLS, other.TLS = nil, nil     // in use, they change
+	note(FixedUpstream, reflect.DeepEqual(up, other) && sameTrust(a.Upstream.TLS, b.Upstream.TLS))
+	told, tell := telemetryValues(a.Telemetry), telemetryValues(b.Telemetry)
 	note(FixedTelemetry, reflect.DeepEqual(told, tell))
 	return differ
+}
+
+// telemetryValues is a copy without what the handlers take over, and without the
+// name of the instance, which every start and every reload makes up.
+func telemetryValues(t Telemetry) Telemetry {
+	t.MetricsOpen = false
+	if t.OTel != nil {
+		o := *t.OTel
+		o.Resource = slices.DeleteFunc(slices.Clone(o.Resource), func(r [2]string) bool { return r[0] == "service.instance.id" })
+		t.OTel = &o
+	}
+	return t
+}
+
+// sameTrust compares how certificates are checked.
+func sameTrust(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.InsecureSkipVerify != b.InsecureSkipVerify || len(a.Certificates) != len(b.Certificates) || (a.RootCAs == nil) != (b.RootCAs == nil) {
+		return false
+	}
+	for i := range a.Certificates {
+		if !slices.EqualFunc(a.Certificates[i].Certificate, b.Certificates[i].Certificate, bytes.Equal) {
+			return false
+		}
+	}
+	return a.RootCAs == nil || a.RootCAs.Equal(b.RootCAs)
 }
 
 // cacheValues is a copy without the places in the file that values came from.

@@ -3,9 +3,34 @@ package server
 import (
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// endListening ends a listening socket at a moment at which nothing waits to be
+// accepted, as far as that goes: between the look and the end lie microseconds.
+// To close it takes longer, until whoever waits in accept has let go of it.
+func endListening(l net.Listener) {
+	c, ok := l.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for range 1000 {
+			if n, err := unix.Poll(p, 0); n == 0 && err == nil {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		_ = unix.Shutdown(int(fd), unix.SHUT_RDWR)
+	})
+}
 
 // ignoreAttempts makes a listening socket ignore new connections: a filter drops
 // the packets with which they begin (SYN without ACK), and lets everything else

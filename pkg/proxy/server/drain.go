@@ -129,5 +129,6 @@ func (s *Server) stopAccepting() {
 		time.Sleep(attemptPatience)
 	}
 	s.stopped.Store(true)
+	endListening(s.listener)
 	_ = s.listener.Close()
 }

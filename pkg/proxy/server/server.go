@@ -190,7 +190,7 @@ func (s *Server) Serve() error {
 	var first error
 	for range n {
 		err := <-results
-		if err == nil || errors.Is(err, http.ErrServerClosed) || s.stopped.Load() && errors.Is(err, net.ErrClosed) {
+		if err == nil || errors.Is(err, http.ErrServerClosed) || s.stopped.Load() {
 			continue
 		}
 		if first == nil {

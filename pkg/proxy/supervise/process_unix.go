@@ -20,8 +20,11 @@ import (
 const Supported = true
 
 // variable carries what a process is given: the starter's process id, so that it
-// means nothing to anyone further down, the role, and the names of the sockets.
+// means nothing to anyone further down, the role, whether the addresses of the
+// sockets count, and the names of the sockets.
 const variable = "LLMGW_INHERITED"
+
+const addressesCount = "addresses-count"
 
 // The descriptors of a process that was started here, behind the three of
 // everyone.
@@ -36,10 +39,11 @@ func Inherit() (*Inherited, error) {
 	i := &Inherited{Sockets: &Sockets{}}
 	if text, ok := os.LookupEnv(variable); ok {
 		_ = os.Unsetenv(variable)
-		parts := strings.SplitN(text, " ", 3)
-		if len(parts) == 3 && parts[0] == strconv.Itoa(os.Getppid()) {
+		parts := strings.SplitN(text, " ", 4)
+		if len(parts) == 4 && parts[0] == strconv.Itoa(os.Getppid()) {
 			i.Role = Role(parts[1])
-			names := strings.Fields(parts[2])
+			i.Sockets.fixed = parts[2] == addressesCount
+			names := strings.Fields(parts[3])
 			unix.CloseOnExec(upFD)
 			unix.CloseOnExec(downFD)
 			i.up, i.down = os.NewFile(upFD, "up"), os.NewFile(downFD, "down")
@@ -166,7 +170,11 @@ func (s *Sockets) start(o spec) (*child, error) {
 		copies = append(copies, fd)
 		fds, names = append(fds, uintptr(fd)), append(names, k.name)
 	}
-	env := []string{variable + "=" + strconv.Itoa(os.Getpid()) + " " + string(o.role) + " " + strings.Join(names, " ")}
+	count := "-"
+	if s.fixed || o.role == Worker || o.role == FirstWorker {
+		count = addressesCount // a worker takes what its supervisor holds
+	}
+	env := []string{variable + "=" + strconv.Itoa(os.Getpid()) + " " + string(o.role) + " " + count + " " + strings.Join(names, " ")}
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		keep := name != variable
