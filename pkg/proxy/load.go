@@ -47,6 +47,7 @@ type loader struct {
 	userAgent string
 	c         Config
 	findings  []finding.Finding
+	pinged    bool
 
 	client string // the file of the client certificate
 	trusts map[upstream.Trust]*tls.Config
@@ -91,6 +92,19 @@ func (l *loader) general() {
 	if on := l.flag(g.Get("dangerously_allow_mock_testing_request_params")); on != nil {
 		l.c.API.AllowMockTesting = *on
 	}
+	if n := s.Get("sse_keepalive_ping_interval_seconds"); !n.IsNull() {
+		if f := l.number(n, 0, maxSeconds); f != nil {
+			l.c.API.Ping = l.pings(n, *f)
+		}
+	}
+	if on := l.flag(g.Get("enable_drain_endpoint")); on != nil {
+		l.c.DrainEndpoint = *on
+	}
+	if token := g.Get("drain_endpoint_token"); !token.IsNull() {
+		l.c.API.DrainToken = token.Secret()
+	} else {
+		l.c.API.DrainToken = secretOf(l.env, "DRAIN_ENDPOINT_TOKEN")
+	}
 	if on := l.flag(own.Get("version_headers")); on != nil {
 		l.c.API.HideVersions = !*on
 	}
@@ -104,6 +118,22 @@ func (l *loader) general() {
 		}
 		l.report(finding.Warning, item, "%s must be a model name", item.Path())
 	}
+}
+
+// shortestPing keeps a mistaken unit from flooding clients; as in LiteLLM.
+const shortestPing, longestPing = time.Second, 300 * time.Second
+
+// pings reads after how much silence a stream gets a comment. What follows for
+// errors is said once.
+func (l *loader) pings(n *config.Node, seconds float64) time.Duration {
+	if seconds == 0 {
+		return 0
+	}
+	if !l.pinged {
+		l.pinged = true
+		l.report(finding.Warning, n, "%s: a stream that stays silent gets a comment, also before its first event; an error after that arrives as an event under status 200", n.Path())
+	}
+	return min(max(time.Duration(seconds*float64(time.Second)), shortestPing), longestPing)
 }
 
 // text reads a string setting.

@@ -226,6 +226,12 @@ func (l *loader) routing(d *call.Deployment, m config.Model) {
 	d.NumRetries = l.whole(p.Get("num_retries"), 0, 1000)
 	d.Timeout = l.seconds(first(p.Get("timeout"), p.Get("request_timeout")))
 	d.StreamTimeout = l.seconds(p.Get("stream_timeout"))
+	if n := p.Get("keepalive_seconds"); !n.IsNull() {
+		if f := l.number(n, 0, maxSeconds); f != nil {
+			t := l.pings(n, *f)
+			d.Keepalive = &t
+		}
+	}
 	if n := first(p.Get("cooldown_time"), info.Get("cooldown_time")); !n.IsNull() {
 		t := l.seconds(n)
 		d.Cooldown = &t

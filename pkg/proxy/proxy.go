@@ -53,6 +53,8 @@ type Config struct {
 	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
 	// request timeout.
 	ShutdownTimeout time.Duration
+	// DrainEndpoint lets a request begin the drain, before the signal.
+	DrainEndpoint bool
 	// Telemetry is what is told about calls, and to whom.
 	Telemetry Telemetry
 	// Sink takes batches of finished calls; nil only counts them.
@@ -83,6 +85,8 @@ type Proxy struct {
 	// handedOver is closed when another process serves on the sockets.
 	handedOver chan struct{}
 	handOver   sync.Once
+	drainOnce  sync.Once
+	drainEnd   time.Time
 }
 
 // New puts the rooms together. Close it when it will not Run.
@@ -241,7 +245,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	begin := time.Now()
 	p.log.Info("draining", "in_flight", now.api.InFlight(), "deadline", now.shutdown)
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), now.shutdown)
+	deadline, cancel := context.WithDeadline(context.WithoutCancel(ctx), p.drainUntil(now))
 	defer cancel()
 	cut := p.server.Drain(deadline, gone)
 	<-served
@@ -249,6 +253,39 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return &CutError{Requests: cut, After: time.Since(begin).Round(time.Millisecond)}
 	}
 	return nil
+}
+
+// drainUntil is the deadline of the drain: the endpoint and the signal share one,
+// which the first of them begins.
+func (p *Proxy) drainUntil(now *live) time.Time {
+	p.drainOnce.Do(func() { p.drainEnd = time.Now().Add(now.shutdown) })
+	return p.drainEnd
+}
+
+// drainNow is what the endpoint does: readiness fails, answers end their
+// connections, and it waits for what is in flight. The process goes on until it
+// gets the signal.
+func (p *Proxy) drainNow(ctx context.Context) (finished int64) {
+	now := p.live.Load()
+	now.api.Drain()
+	if p.server != nil {
+		p.server.EndConnections()
+	}
+	ctx, cancel := context.WithDeadline(ctx, p.drainUntil(now))
+	defer cancel()
+	begin := now.api.InFlight()
+	p.log.Info("draining, as /health/drain was asked to", "in_flight", begin, "deadline", now.shutdown)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for now.api.InFlight() > 0 {
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	return max(begin-now.api.InFlight(), 0)
 }
 
 // Close ends what New has started.

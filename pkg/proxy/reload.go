@@ -47,6 +47,9 @@ func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 	o.Record = p.queue
 	o.Charge = account.Charge
 	o.Log = p.log
+	if c.DrainEndpoint {
+		o.Drain = p.drainNow
+	}
 	if k := p.shared.cache; k != nil {
 		o.Cache, o.CacheAdmin = k, k
 	}

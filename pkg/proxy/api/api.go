@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
@@ -121,6 +122,14 @@ type Options struct {
 	AllowMockTesting bool
 	// MaxInFlight answers 503 above this many requests; 0 does not.
 	MaxInFlight int
+	// Ping keeps streams alive that stay silent for so long, with comments; 0 does
+	// not. A deployment may say otherwise.
+	Ping time.Duration
+	// Drain begins a drain and returns when nothing is in flight, or the time for
+	// it is over; nil takes /health/drain away. DrainToken must come with it,
+	// unless it is empty.
+	Drain      func(ctx context.Context) (finished int64)
+	DrainToken redact.Secret
 	// MaxStreamDuration ends every stream after this time; 0 does not.
 	MaxStreamDuration time.Duration
 	// Database is what readiness says about the database.

@@ -47,6 +47,8 @@ type chat struct {
 	// limit is the time that the last attempt had.
 	limit time.Duration
 	late  late
+	// ping keeps a silent stream alive; nil unless that is wanted.
+	ping *pinger
 }
 
 // buffer is a byte slice with a stable address, so that pooling it costs no
@@ -99,6 +101,7 @@ func (c *chat) reset() {
 	c.values.reset()
 	c.kept.reset()
 	c.mock, c.mocked, c.media, c.measured, c.limit, c.late = "", false, nil, false, 0, late{}
+	c.ping = nil
 	c.own = fallbacks{}
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -124,7 +127,12 @@ func (c *chat) run(x *exchange) int {
 		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
 	}
 	c.call.Err = err
-	if err != nil && !err.Sent {
+	began := c.stopPings()
+	switch {
+	case err == nil || err.Sent:
+	case began:
+		c.failInStream(err)
+	default:
 		c.fail(err)
 	}
 	if x.r.Context().Err() != nil && c.call.Status == 0 {

@@ -28,6 +28,7 @@ func routes() map[string]*route {
 	add(route{method: http.MethodGet, serve: serveModels}, "/v1/models", "/models")
 	add(route{public: true, serve: serveLiveness}, "/health/liveliness", "/health/liveness")
 	add(route{public: true, serve: serveReadiness}, "/health/readiness")
+	add(route{method: http.MethodGet, public: true, serve: serveDrain}, "/health/drain")
 	add(route{method: http.MethodGet, serve: serveReadinessDetails}, "/health/readiness/details")
 	add(route{method: http.MethodGet, public: true, serve: serveHome}, "/")
 	add(route{method: http.MethodGet, public: true, serve: serveDocs}, "/docs", "/redoc")

@@ -26,6 +26,7 @@ const drainPatience = 100 * time.Millisecond
 func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	c.pings(d)
 	dog := watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, cancel)
 	defer dog.stop()
 
@@ -61,12 +62,17 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 		c.call.Status = failed.StatusCode()
 		return &failed
 	}
-	if c.x.route.kind.op == wire.Responses {
-		_, _ = c.x.w.Write(responseErrorEvent(&failed))
-	} else {
-		_, _ = c.x.w.Write(errorEvent(&failed))
-	}
+	c.stopPings()
+	c.writeErrorEvent(&failed)
 	return &failed
+}
+
+func (c *chat) writeErrorEvent(err *call.Error) {
+	if c.x.route.kind.op == wire.Responses {
+		_, _ = c.x.w.Write(responseErrorEvent(err))
+	} else {
+		_, _ = c.x.w.Write(errorEvent(err))
+	}
 }
 
 // relay passes events on as they come. It returns nil when the stream ended
@@ -112,6 +118,7 @@ func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call
 
 // push sends events to the client, the head of the answer before the first.
 func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watchdog, f http.Flusher) *call.Error {
+	defer c.ping.pause()()
 	if c.call.Status == 0 {
 		c.begin(resp, lease)
 	}
@@ -138,6 +145,11 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	release(&c.out)
 	release(&c.answer)
 	_ = c.request.Scan(nil)
+	c.call.Status = http.StatusOK
+	if c.ping != nil && c.ping.begun {
+		c.call.FirstByte = time.Now()
+		return // the head went out with the first ping
+	}
 	h := c.x.w.Header()
 	upstreamHeaders(h, resp.Header)
 	c.a.remaining(&c.call, resp.Header)
@@ -148,7 +160,6 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	h["Content-Type"] = eventType
 	h["Cache-Control"] = noCache
 	h["X-Accel-Buffering"] = noBuffering
-	c.call.Status = http.StatusOK
 	c.x.w.WriteHeader(http.StatusOK)
 }
 

@@ -98,6 +98,9 @@ type Deployment struct {
 	// Timeout bounds one non-stream attempt, StreamTimeout the first byte and
 	// each gap of a streamed one; 0 means the router's value.
 	Timeout, StreamTimeout time.Duration
+	// Keepalive overrides how long a stream stays silent before a comment is
+	// written into it; 0 writes none.
+	Keepalive *time.Duration
 	// Cooldown overrides the router's cooldown time when not nil; 0 disables.
 	Cooldown *time.Duration
 	// AllowedFails counts this deployment's failures instead of their rate when

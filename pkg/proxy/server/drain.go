@@ -41,6 +41,12 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 
 var lastAnswer = []string{"close"}
 
+// EndConnections makes every answer from here on the last of its connection.
+func (s *Server) EndConnections() {
+	s.moved.Store(time.Now().UnixNano())
+	s.draining.Store(true)
+}
+
 // connState counts connections, and notes that something happens while a drain
 // wants to know.
 func (s *Server) connState(_ net.Conn, state http.ConnState) {
@@ -63,8 +69,7 @@ func (s *Server) connState(_ net.Conn, state http.ConnState) {
 // to look elsewhere; then the sockets are closed so that no connection that was
 // made is lost. When ctx ends first, what is left is cut and Drain says how much.
 func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
-	s.moved.Store(time.Now().UnixNano())
-	s.draining.Store(true)
+	s.EndConnections()
 	begin := time.Now()
 	accept := acceptPatience
 	if deadline, ok := ctx.Deadline(); ok {

@@ -182,7 +182,7 @@ func TestALineIsWrittenWithoutTheNext(t *testing.T) {
 
 func TestSideListenersServeOnlyTheirOwn(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })
-	side, err := ListenSide("the metrics port", "127.0.0.1", 0, OnlyMetrics(metrics))
+	side, err := ListenSide("the metrics port", nil, "127.0.0.1", 0, OnlyMetrics(metrics))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestSideListenersServeOnlyTheirOwn(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
 		}
 	}
-	if _, err := ListenSide("the profile port", "127.0.0.1", side.Addr().Port, metrics); err == nil || !strings.Contains(err.Error(), "the profile port cannot listen on") {
+	if _, err := ListenSide("the profile port", nil, "127.0.0.1", side.Addr().Port, metrics); err == nil || !strings.Contains(err.Error(), "the profile port cannot listen on") {
 		t.Errorf("a port that is taken: %v", err)
 	}
 }
