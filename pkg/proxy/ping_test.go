@@ -51,7 +51,7 @@ func TestASilentStreamGetsComments(t *testing.T) {
 			head, tail, _ := strings.Cut(b, "data: ")
 			return strings.Count(head, ": ping\n\n") >= 2 && strings.Count(tail, ": ping\n\n") >= 2 && strings.HasSuffix(b, "data: [DONE]\n\n") && len(strings.ReplaceAll(head, ": ping\n\n", "")) == 0
 		}},
-		"none unless they are on": {0, []*call.Deployment{slow}, 200, func(b string) bool { return !strings.Contains(b, "ping") && strings.HasSuffix(b, "[DONE]\n\n") }},
+		"none unless they are on":            {0, []*call.Deployment{slow}, 200, func(b string) bool { return !strings.Contains(b, "ping") && strings.HasSuffix(b, "[DONE]\n\n") }},
 		"none where a deployment wants none": {50 * time.Millisecond, []*call.Deployment{off}, 200, func(b string) bool { return !strings.Contains(b, "ping") }},
 		"a failure after a comment is an event": {50 * time.Millisecond, []*call.Deployment{deployment(t, "bad", refusing(t, silence))}, 200, func(b string) bool {
 			return strings.HasPrefix(b, ": ping\n\n") && strings.Contains(b, "data: {\"error\":{") && strings.Contains(b, "out of order") && !strings.Contains(b, "[DONE]")
