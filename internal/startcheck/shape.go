@@ -211,6 +211,7 @@ func (c *checker) dangling() {
 		return
 	}
 	router := c.tree.Router()
+	c.aliases(router.Aliases)
 	groups := map[string]bool{}
 	for _, m := range c.tree.Models() {
 		if strings.Contains(m.Name.V, "*") {
@@ -255,6 +256,37 @@ func (c *checker) dangling() {
 			names = strings.Join(unknown[:len(unknown)-1], ", ") + " and " + unknown[len(unknown)-1]
 		}
 		c.warn(first.Where(), first.Path(), "RTE004", list.key+": "+names+verb, "correct the names, or add the models")
+	}
+}
+
+// aliases warns of those that lead nowhere: they are listed like models, and
+// every request for them fails.
+func (c *checker) aliases(list []config.Alias) {
+	served, to := map[string]bool{}, map[string]string{}
+	for _, m := range c.tree.Models() {
+		id, _ := m.Info.Get("id").Scalar()
+		model, _ := m.Params.Get("model").Scalar()
+		if strings.Contains(m.Name.V, "*") {
+			return // a wildcard may answer for anything
+		}
+		served[m.Name.V], served[id], served[model] = true, true, true
+	}
+	for _, a := range list {
+		to[a.Name] = a.Group
+	}
+	for _, a := range list {
+		target, steps := a.Group, 0
+		for !served[target] && to[target] != "" && steps <= len(to) {
+			target = to[target]
+			steps++
+		}
+		switch {
+		case served[target] || target == "":
+		case steps > len(to):
+			c.warn(a.Node.Where(), a.Node.Path(), "RTE004", "model_group_alias: "+quote(a.Name)+" leads back to itself; requests for it fail", "let it lead to a model of model_list")
+		default:
+			c.warn(a.Node.Where(), a.Node.Path(), "RTE004", "model_group_alias: "+quote(a.Name)+" leads to "+quote(target)+", which is not in model_list; requests for it fail", "correct the name, or add the model")
+		}
 	}
 }
 

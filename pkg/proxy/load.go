@@ -237,7 +237,7 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 	}
 	l.routing(d, m)
 	d.TLS = l.ownTrust(p.Get("ssl_verify"), name)
-	e, err := provider.ReadEntry(p)
+	e, err := provider.ReadEntry(p, l.credential(p))
 	if err != nil {
 		return nil, err
 	}
@@ -260,6 +260,23 @@ func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
 	d.Price = l.prices(m).Lookup(d.Provider, d.Model)
 	d.KeepModel = strings.Contains(d.Model, "model-router") || strings.Contains(d.Model, "model_router")
 	return d, nil
+}
+
+// credential is the entry of credential_list that a deployment names; nil when
+// it names none.
+func (l *loader) credential(p *config.Node) *config.Node {
+	n := p.Get("litellm_credential_name")
+	name := l.text(n)
+	if name == "" {
+		return nil
+	}
+	for _, item := range l.tree.Section("credential_list").Items() {
+		if text, _ := item.Get("credential_name").Scalar(); text == name {
+			return item.Get("credential_values")
+		}
+	}
+	l.report(finding.Warning, n, "%s: credential_list has no %q; the provider's own variables are used", n.Path(), name)
+	return nil
 }
 
 // prices is what an entry says about its price; where it says nothing the price

@@ -200,6 +200,7 @@ func samples(k litellm.Key) []string {
 
 // sampleOf are values for keys whose type does not say what makes a difference.
 var sampleOf = map[string][]string{
+	"credential_list":                                                    {"[{credential_name: eu, credential_values: {api_base: 'http://c/v1'}}]"},
 	"litellm_settings.callbacks":                                         {"[prometheus]"},
 	"litellm_settings.success_callback":                                  {"[prometheus]"},
 	"litellm_settings.failure_callback":                                  {"[generic_api]"},
@@ -251,6 +252,8 @@ var sampleOf = map[string][]string{
 
 // around are the settings without which another has nothing to act on.
 var around = map[string]map[string]string{
+	"credential":      {litellm.SectionLiteLLMParams: "litellm_credential_name: eu"},
+	"credentials":     {litellm.SectionTop: "credential_list: [{credential_name: other, credential_values: {api_base: 'http://c/v1'}}]"},
 	"prometheus":      {litellm.SectionLiteLLM: "callbacks: [prometheus]"},
 	"endusers":        {litellm.SectionLiteLLM: "callbacks: [prometheus], enable_end_user_cost_tracking_prometheus_only: true"},
 	"posted":          {litellm.SectionLiteLLM: "callbacks: [generic_api]"},
@@ -274,6 +277,10 @@ func settingsAround(k litellm.Key) map[string]string {
 	is := strings.Contains
 	path := k.Path()
 	switch {
+	case path == "credential_list":
+		return around["credential"]
+	case path == "litellm_params.litellm_credential_name":
+		return around["credentials"]
 	case path == "callback_settings", path == "litellm_settings.generic_logger_headers", path == "litellm_settings.turn_off_message_logging", path == "litellm_settings.redact_user_api_key_info":
 		return around["posted"]
 	case path != "general_settings.alerting" && is(path, "general_settings.alert"), path == "litellm_settings.redact_messages_in_exceptions":

@@ -20,10 +20,17 @@ var requestParams = []string{
 	"user", "tools", "tool_choice", "parallel_tool_calls", "verbosity", "prediction", "modalities", "audio", "web_search_options",
 }
 
-// ReadEntry reads litellm_params. The error names the key that cannot be used.
-func ReadEntry(params *config.Node) (*Entry, error) {
+// ReadEntry reads litellm_params, and from credential what they do not have. The
+// error names the key that cannot be used.
+func ReadEntry(params, credential *config.Node) (*Entry, error) {
 	e := &Entry{}
-	for _, n := range params.Items() {
+	items := params.Items()
+	for _, n := range credential.Items() {
+		if params.Get(n.Key).IsNull() {
+			items = append(slices.Clip(items), n)
+		}
+	}
+	for _, n := range items {
 		if n.IsNull() {
 			continue
 		}
