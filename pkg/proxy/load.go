@@ -37,6 +37,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.alerts()
 	l.models()
 	l.passThrough()
+	l.clients()
 	l.unserved()
 	return l.c, l.findings
 }

@@ -330,6 +330,8 @@ var actedOnElsewhere = map[string]string{
 	"litellm_settings.json_logs":                    "serve/logs",
 	"llmgw.startup_doctor":                          "serve/doctor",
 	"general_settings.pass_through_endpoints":       "TestPassThroughSendsRequestsOn",
+	"general_settings.user_header_mappings":         "TestWhoTheEndUserIs",
+	"litellm_settings.model_group_settings":         "TestHeadersOfClientsGoUpstreamOnlyWhereAllowed",
 	"general_settings.pass_through_request_timeout": "TestPassThroughIsCharged",
 }
 

@@ -113,6 +113,8 @@ type Options struct {
 	// StreamUsage is general_settings.always_include_stream_usage; nil asks the
 	// upstream and hides the answer from clients that did not ask.
 	StreamUsage *bool
+	// Clients says what callers' headers mean, and which go upstream.
+	Clients Clients
 	// Routing says what the router wants to know of a request.
 	Routing Routing
 	// CancelOnDisconnect ends the attempt in flight of a call that does not

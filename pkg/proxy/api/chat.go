@@ -203,9 +203,7 @@ func (c *chat) prepare() *call.Error {
 		c.plan.TeamID = x.caller.TeamID
 	}
 	routing(c.a.o.Routing, &c.plan, &c.request, x.r.Header)
-	if user, ok := c.request.Text(splice.User); ok {
-		c.call.EndUser = clipName(string(user))
-	}
+	c.call.EndUser = clipName(c.endUser())
 	if !c.a.o.Router.Has(c.plan.Model) {
 		if c.a.o.Router.Empty() {
 			return call.NewError(http.StatusInternalServerError, call.None, call.None, "No models configured on proxy")
@@ -402,6 +400,7 @@ func (c *chat) restamp(d *call.Deployment) string {
 
 // send makes the upstream request. The lease is over when it returns an error.
 func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
+	header = c.forwarded(header)
 	if c.a.o.ForwardTrace {
 		header = c.traced(header)
 	}
