@@ -191,6 +191,10 @@ func (r *reader) path(ctx context.Context, path string) error {
 	}
 	info, err := os.Stat(r.onDisk(path))
 	if err != nil {
+		if scheme, _, ok := strings.Cut(path, "://"); ok && (scheme == "http" || scheme == "https") {
+			r.problem(path, "is a URL, not a file; to look at a running gateway give --live --url with it")
+			return nil
+		}
 		r.problem(path, "cannot be read: %s", cause(err))
 		return nil
 	}
