@@ -76,8 +76,22 @@ func servePaced(base string) error {
 	err = p.Run(ctx)
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	fmt.Printf("%d %d %d %d\n", time.Duration(u.Utime.Nano()+u.Stime.Nano()).Microseconds(), u.Maxrss, runtime.GOMAXPROCS(0), runtime.NumGoroutine())
+	fmt.Printf("%d %d %d %d %d\n", starved().Milliseconds(), time.Duration(u.Utime.Nano()+u.Stime.Nano()).Microseconds(), u.Maxrss, runtime.GOMAXPROCS(0), runtime.NumGoroutine())
 	return err
+}
+
+// starved is how long the process's threads were ready to run and had no CPU:
+// what others on the machine took.
+func starved() (sum time.Duration) {
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, thread := range threads {
+		var ran, waited int64
+		if b, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/schedstat"); err == nil {
+			fmt.Sscan(string(b), &ran, &waited)
+		}
+		sum += time.Duration(waited)
+	}
+	return sum
 }
 
 // pacedUpstream sends so many numbered events, so far apart.
@@ -219,8 +233,8 @@ func TestPacedStreamsAreHeldOnOneCPU(t *testing.T) {
 			direct := listenPaced(t, up, streams, events)
 			through := listenPaced(t, strings.TrimSpace(address), streams, events)
 			in.Close()
-			var cpu, rss, procs, goroutines int64
-			if _, err := fmt.Fscan(said, &cpu, &rss, &procs, &goroutines); err != nil {
+			var waited, cpu, rss, procs, goroutines int64
+			if _, err := fmt.Fscan(said, &waited, &cpu, &rss, &procs, &goroutines); err != nil {
 				t.Error(err)
 			}
 			if err := cmd.Wait(); err != nil {
@@ -230,8 +244,8 @@ func TestPacedStreamsAreHeldOnOneCPU(t *testing.T) {
 				t.Errorf("the gateway ran with GOMAXPROCS %d", procs)
 			}
 			t.Logf("%d streams of %d events, %s apart; gaps directly: %s", streams, events, gap, spread(direct))
-			t.Logf("through the gateway: %s; %.1f µs of CPU per event, %d MB, %d goroutines at the end",
-				spread(through), float64(cpu)/float64(streams*events), rss>>10, goroutines)
+			t.Logf("through the gateway: %s; its threads waited %d ms for a CPU that others had; %.1f µs of CPU per event, %d MB, %d goroutines at the end",
+				spread(through), waited, float64(cpu)/float64(streams*events), rss>>10, goroutines)
 		})
 	}
 }
