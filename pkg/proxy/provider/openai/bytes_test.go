@@ -223,7 +223,7 @@ func TestEveryRecordedAnswerPassesByteForByte(t *testing.T) {
 }
 
 func TestEveryRecordedStreamPassesByteForByteHoweverItIsCut(t *testing.T) {
-	n, faults, cuts, byOp := 0, 0, 0, map[wire.Op]int{}
+	n, faults, cuts, pieces, byOp := 0, 0, 0, 0, map[wire.Op]int{}
 	seen := map[string]bool{}
 	for _, rec := range openRecordings(t) {
 		if rec.status != 200 || len(rec.body) == 0 || rec.body[0] != '"' || seen[string(rec.body)] {
@@ -254,7 +254,7 @@ func TestEveryRecordedStreamPassesByteForByteHoweverItIsCut(t *testing.T) {
 		} else if whole != want {
 			t.Errorf("%s: %d bytes, want %d: %s", rec.file, len(whole), len(want), firstDifference(whole, want))
 		}
-		for cut := 0; cut <= len(stream); cut += steps(len(stream), 50) {
+		for _, cut := range cutsOf(len(stream)) {
 			cuts++
 			x := lane.Open(o)
 			again, err := passed(t, x, []byte(stream), cut)
@@ -273,12 +273,54 @@ func TestEveryRecordedStreamPassesByteForByteHoweverItIsCut(t *testing.T) {
 				t.Fatalf("%s: lost at %d: %v, done %v, %q", rec.file, cut, err, done, lost[max(0, len(lost)-200):])
 			}
 		}
+		// In small pieces, whose ends fall on every byte in one of the passes.
+		const piece = 61
+		for phase := 0; phase < piece; phase += steps(piece, 3) {
+			x := lane.Open(o)
+			again, err := inPieces(x, stream, phase, piece)
+			x.Close()
+			pieces += (len(stream)-phase)/piece + 1
+			if again != whole || (err == nil) != (failure == nil) {
+				t.Fatalf("%s: pieces of %d from %d on change the result", rec.file, piece, phase)
+			}
+		}
 	}
 	if n < 40 || byOp[wire.Responses] < 10 {
 		t.Errorf("%d streams: %v", n, byOp)
 	}
-	t.Logf("%d streams (chat %d, responses %d, completions %d), %d with an error, %d cuts, each read on and lost",
-		n, byOp[wire.Chat], byOp[wire.Responses], byOp[wire.Completions], faults, cuts)
+	t.Logf("%d streams (chat %d, responses %d, completions %d), %d with an error; %d cuts in two, each read on and lost; %d cuts into pieces",
+		n, byOp[wire.Chat], byOp[wire.Responses], byOp[wire.Completions], faults, cuts, pieces)
+}
+
+// cutsOf says where a stream is cut in two: at every byte of a short one, and of
+// the ends of a long one, whose middle would take time by its square.
+func cutsOf(n int) (list []int) {
+	step, short, ends := steps(n, 50), 24<<10, 4<<10
+	for cut := 0; cut <= n; cut += step {
+		if n > short && step == 1 && cut > ends && cut < n-ends && cut%16 != 0 {
+			continue
+		}
+		list = append(list, cut)
+	}
+	return list
+}
+
+func inPieces(x wire.Exchange, stream string, first, piece int) (string, error) {
+	var out strings.Builder
+	for at, end := 0, first; at < len(stream); at, end = end, end+piece {
+		for part := stream[at:min(end, len(stream))]; part != ""; {
+			n := copy(x.Space(), part)
+			part = part[n:]
+			got, err := x.Advance(n)
+			out.Write(got)
+			if err != nil {
+				return out.String(), err
+			}
+		}
+	}
+	got, err := x.Finish()
+	out.Write(got)
+	return out.String(), err
 }
 
 func firstDifference(a, b string) string {
