@@ -205,7 +205,7 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 		e.Err = err
 		return e
 	}
-	resp, l, err := a.o.Upstream.Do(attempt, &call.Request{Method: x.r.Method, URL: target, Header: a.passHeaders(x.r, p), Body: in.b})
+	resp, l, err := a.o.Upstream.Do(attempt, &call.Request{Method: x.r.Method, URL: target, Once: true, Header: a.passHeaders(x.r, p), Body: in.b})
 	lease = l
 	if err != nil {
 		return broken(err)

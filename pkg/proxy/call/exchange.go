@@ -29,6 +29,8 @@ type Request struct {
 	Method string
 	URL    *url.URL
 	Header http.Header
+	// Once says that URL is this request's alone and not worth remembering.
+	Once bool
 	// TLS is the target's. Connections are kept apart by it.
 	TLS *tls.Config
 	// Body is sent with an exact Content-Length. It must stay untouched until

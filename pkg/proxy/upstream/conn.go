@@ -67,6 +67,9 @@ var errBadAnswer = errors.New("malformed HTTP answer")
 // sent anew on a fresh one when nothing of an answer came: the peer had closed
 // it at the same moment.
 func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
+	if err := sendable(r.Header); err != nil {
+		return call.Response{}, written{}, err
+	}
 	h := c.host(r.URL, r.TLS)
 	if h.proxied != nil {
 		return h.proxied.Do(ctx, r)
@@ -198,6 +201,22 @@ func (c *conn) send(r *call.Request) (call.Lease, error) {
 	return lease, nil
 }
 
+// sendable refuses headers that would end the head early, such as a key that
+// was read from a file with the line break behind it.
+func sendable(h http.Header) error {
+	for name, values := range h {
+		if !token(name) {
+			return fmt.Errorf("the header name %q cannot be sent", name)
+		}
+		for _, v := range values {
+			if !printable(v) {
+				return fmt.Errorf("the value of the header %s cannot be sent: it holds a control character, a line break perhaps", name)
+			}
+		}
+	}
+	return nil
+}
+
 // appendHead appends the request line and headers.
 func appendHead(b []byte, r *call.Request) []byte {
 	b = append(b, r.Method...)
@@ -205,8 +224,10 @@ func appendHead(b []byte, r *call.Request) []byte {
 	b = append(b, requestURI(r)...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, r.URL.Host...)
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+	if len(r.Body) > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		b = append(b, "\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			b = append(b, '\r', '\n')
@@ -225,10 +246,15 @@ var (
 )
 
 func requestURI(r *call.Request) string {
-	if s, ok := uris.Load(r.URL); ok {
-		return s.(string)
+	if !r.Once {
+		if s, ok := uris.Load(r.URL); ok {
+			return s.(string)
+		}
 	}
 	s := r.URL.RequestURI()
+	if r.Once {
+		return s
+	}
 	if uriCount.Load() < 4096 { // reloads make new ones
 		uris.Store(r.URL, s)
 		uriCount.Add(1)

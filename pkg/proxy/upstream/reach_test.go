@@ -353,3 +353,63 @@ func TestTLSThroughAProxyThatWantsAPassword(t *testing.T) {
 		t.Errorf("%d tunnels, want one for both requests", connects.Load())
 	}
 }
+
+// TestAHeadThatWouldEndEarlyIsNotSent: a key with the line break of its file
+// must not become a request of its own.
+func TestAHeadThatWouldEndEarlyIsNotSent(t *testing.T) {
+	var got atomic.Int32
+	base := scripted(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		for {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			got.Add(1)
+			io.WriteString(c, ok)
+		}
+	})
+	c := client(t, Options{})
+	for _, h := range []http.Header{
+		{"Authorization": {"Bearer secretkey\n"}}, {"X": {"a\r\nY: b"}}, {"X": {"a\x00"}}, {"X\r\nY": {"b"}}, {"X Y": {"b"}}, {"": {"b"}}, {"X": {"fine", "a\r"}},
+	} {
+		_, lease, err := c.Do(t.Context(), &call.Request{Method: "POST", URL: parse(t, base), Header: h, Body: []byte("x")})
+		if err == nil || !strings.Contains(err.Error(), "cannot be sent") || strings.Contains(err.Error(), "secretkey") || !lease.Done() {
+			t.Errorf("%q: %v", h, err)
+		}
+	}
+	if got.Load() != 0 {
+		t.Errorf("%d requests arrived", got.Load())
+	}
+}
+
+// TestRequestsWithoutABodySayNothingOfItsLength, as clients do; those that may
+// have one say 0. URLs of one request are not remembered.
+func TestRequestsWithoutABodySayNothingOfItsLength(t *testing.T) {
+	base := scripted(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		for {
+			r, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			said := r.Header.Get("Content-Length")
+			if r.Method == "HEAD" {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Said: "+said+"\r\n\r\n")
+				continue
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Said: "+said+"\r\n\r\n")
+		}
+	})
+	c := client(t, Options{})
+	before := uriCount.Load()
+	for method, want := range map[string]string{"GET": "", "HEAD": "", "POST": "0", "PUT": "0", "DELETE": "0"} {
+		resp, _, err := c.Do(t.Context(), &call.Request{Method: method, URL: parse(t, base), Once: true, Deadline: time.Now().Add(10 * time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.Header.Get("X-Said") != want {
+			t.Errorf("%s says %q, %v", method, resp.Header.Get("X-Said"), err)
+		}
+	}
+	if uriCount.Load() != before {
+		t.Error("URLs of one request are remembered")
+	}
+}
