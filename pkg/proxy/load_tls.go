@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"strings"
+	"sync"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
@@ -53,6 +54,27 @@ func (l *loader) ownTrust(n *config.Node, name string) *tls.Config {
 	return l.trust(trust(word, l.client, l.env.Get), n, name)
 }
 
+// made are the ways to check certificates that were read so far. The client keeps
+// connections by them: a configuration that is read anew and says the same must
+// not begin with none. They become more only when a file's certificates change.
+var made struct {
+	sync.Mutex
+	list []*tls.Config
+}
+
+// known returns the one that says the same as c, and was made first.
+func known(c *tls.Config) *tls.Config {
+	made.Lock()
+	defer made.Unlock()
+	for _, m := range made.list {
+		if sameTrust(m, c) {
+			return m
+		}
+	}
+	made.list = append(made.list, c)
+	return c
+}
+
 // trust reads the files, once for all that name the same. Where they cannot be
 // used the system's authorities judge: an upstream that needs the others fails
 // its checks, and none goes unchecked.
@@ -65,6 +87,7 @@ func (l *loader) trust(t upstream.Trust, n *config.Node, model string) *tls.Conf
 		l.report(finding.Error, n, "certificates of upstreams are checked by the system's authorities: %s", err)
 		c, _ = upstream.Trust{Insecure: t.Insecure}.Config()
 	}
+	c = known(c)
 	l.trusts[t] = c
 	if t.Insecure {
 		what := "certificates of upstreams are not checked"

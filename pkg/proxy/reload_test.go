@@ -265,3 +265,19 @@ func TestChangesNamesSettingsByWhatTheySay(t *testing.T) {
 		t.Errorf("restart %s, want %s", got, want)
 	}
 }
+
+// Connections to upstreams are kept by how certificates are checked: a reload
+// that changes nothing there must not begin with new ones, nor leave the old.
+func TestAReloadKeepsTheWayCertificatesAreChecked(t *testing.T) {
+	const text = "model_list:\n- {model_name: a, litellm_params: {model: openai/x, api_key: k, ssl_verify: false}}\n- {model_name: b, litellm_params: {model: openai/x, api_key: k, ssl_verify: true}}\n"
+	first, _ := load(t, text)
+	second, _ := load(t, "# another line\n"+text)
+	for i, d := range first.Deployments {
+		if d.TLS == nil || d.TLS != second.Deployments[i].TLS {
+			t.Errorf("deployment %d is checked by %p, then by %p", i, d.TLS, second.Deployments[i].TLS)
+		}
+	}
+	if first.Upstream.TLS != second.Upstream.TLS || first.Deployments[0].TLS == first.Deployments[1].TLS {
+		t.Error("checks are not told apart by what they say")
+	}
+}
