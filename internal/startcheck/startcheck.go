@@ -131,18 +131,6 @@ func (c *checker) warn(pos finding.Position, path, id, message, fix string) {
 	c.add(finding.Finding{ID: id, Severity: finding.Warning, Pos: pos, Path: path, Message: message, Fix: fix})
 }
 
-// at is where to point for a setting that is not there: its section, else the
-// first line of the file.
-func (c *checker) at(section string) finding.Position {
-	if n := c.tree.Root().Get(section); n != nil {
-		return n.Where()
-	}
-	if files := c.tree.Files(); len(files) > 0 {
-		return finding.Position{File: files[0].Name, Line: 1, Col: 1}
-	}
-	return finding.Position{File: "<env>"}
-}
-
 // on reports whether a boolean variable is set to a true word.
 func (c *checker) on(name string) bool {
 	v, _, ok := litellm.ParseEnvBool(name, c.env.Get(name))

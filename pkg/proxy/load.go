@@ -84,6 +84,8 @@ func (l *loader) general() {
 	}
 	l.c.Auth.KeyHeader = l.text(g.Get("litellm_key_header_name"))
 	l.c.API.CompletionModel = l.text(g.Get("completion_model"))
+	l.c.API.ImageModel = l.text(g.Get("image_generation_model"))
+	l.c.API.ModerationModel = l.text(g.Get("moderation_model"))
 	l.c.API.StreamUsage = l.flag(g.Get("always_include_stream_usage"))
 	l.c.API.MaxBody = l.megabytes(g.Get("max_request_size_mb"))
 	l.c.API.MaxAnswer = l.megabytes(g.Get("max_response_size_mb"))

@@ -105,9 +105,9 @@ type Options struct {
 	BodyPatience time.Duration
 	// MaxAnswer bounds answers that are not streamed; 0 means 256 MiB.
 	MaxAnswer int64
-	// CompletionModel is general_settings.completion_model: it replaces the
-	// model of every request.
-	CompletionModel string
+	// CompletionModel, ImageModel and ModerationModel are the settings of
+	// general_settings that replace the model of requests.
+	CompletionModel, ImageModel, ModerationModel string
 	// ModelAlias is litellm_settings.model_alias_map.
 	ModelAlias map[string]string
 	// StreamUsage is general_settings.always_include_stream_usage; nil asks the

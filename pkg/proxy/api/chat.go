@@ -234,11 +234,26 @@ func (c *chat) readJSON() *call.Error {
 }
 
 // model is what the request is about: the server's own choice, the path's, the
-// body's, in this order.
+// body's, in LiteLLM's order for the kind of call.
 func (c *chat) model() string {
-	name := c.a.o.CompletionModel
+	o := &c.a.o
+	first, last := o.CompletionModel, ""
+	switch c.x.route.kind.op {
+	case wire.Images:
+		first, last = "", o.ImageModel
+	case wire.ImageEdits:
+		last = o.ImageModel
+	case wire.Moderations:
+		first, last = "", o.ModerationModel
+	case wire.Transcriptions, wire.Translations:
+		first = ""
+	}
+	name := first
 	if name == "" {
 		name = c.x.value
+	}
+	if name == "" {
+		name = last
 	}
 	if name == "" && c.media != nil {
 		name = c.media.model
