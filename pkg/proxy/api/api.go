@@ -7,6 +7,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -287,9 +288,11 @@ func (a *API) panicked(x *exchange, p any) int {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	a.o.Log.Error("internal error", "path", x.r.URL.Path, "panic", p)
-	// Sets no header of its own if the answer has begun; net/http then cuts the
-	// connection, since the length does not fit.
+	a.o.Log.Error("internal error", "path", x.r.URL.Path, "panic", redact.Text(fmt.Sprint(p)))
+	if x.w.Header()["Content-Type"] != nil {
+		// The answer has begun: it must not end as if it were whole.
+		panic(http.ErrAbortHandler)
+	}
 	defer func() { _ = recover() }()
 	writeJSON(x.w, http.StatusInternalServerError, []byte(`{"error":{"message":"Internal server error","type":"internal_server_error"}}`))
 	return http.StatusInternalServerError
