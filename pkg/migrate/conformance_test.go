@@ -257,6 +257,15 @@ func TestMC20ADeletedFolderIsNoted(t *testing.T) {
 	}
 	deploy(t, url, files(t, map[string]string{}), Options{Strict: true}, "LM0008")
 	wantHistory(t, url, "1: 1,t,f,N", "2_baseline_diff: 1,t,f,N")
+	// Hundreds of them are one warning, and the one that LiteLLM has published
+	// under such a name is not among them.
+	sql(t, url, `INSERT INTO "_prisma_migrations" (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
+		SELECT g::text, 'x', g || '_baseline_diff', now(), now(), 1 FROM generate_series(100, 300) g UNION ALL SELECT 'p', 'x', '20260219181415_baseline_diff', now(), now(), 1`)
+	r = deploy(t, url, files(t, map[string]string{"1": initSQL}), Options{}, "")
+	if len(r.Warnings) != 2 || r.Warnings[0].Migration != "20260219181415_baseline_diff" || strings.Contains(r.Warnings[0].Message, "harmless") ||
+		!strings.HasPrefix(r.Warnings[1].Message, "202 migrations named *_baseline_diff are applied to the database, but not in migrations (written by LiteLLM's own recovery, harmless): 2_baseline_diff, 100_baseline_diff") {
+		t.Errorf("warnings %v", r.Warnings)
+	}
 }
 
 func TestMC21DivergedHistories(t *testing.T) {

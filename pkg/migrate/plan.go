@@ -76,6 +76,17 @@ func compare(set *Set, rows []Row) outlook {
 	return o
 }
 
+// published reports a migration that LiteLLM has released: one of those it wrote
+// itself in recovery has a name that looks the same.
+func published(name string) bool {
+	for _, m := range litellm.Migrations() {
+		if m.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
 // warnings are the differences that Prisma keeps silent about.
 func (o outlook) warnings(set *Set) []Warning {
 	var list []Warning
@@ -85,12 +96,22 @@ func (o outlook) warnings(set *Set) []Warning {
 	for _, name := range o.edited {
 		list = append(list, Warning{Migration: name, Message: "the file was changed after it was applied; the change is not in the database"})
 	}
+	var local []string
 	for _, name := range o.missing {
-		message := "applied to the database, but not in " + set.From
-		if strings.HasSuffix(name, "_baseline_diff") {
-			message += " (written by LiteLLM's own recovery, harmless)"
+		if strings.HasSuffix(name, "_baseline_diff") && !published(name) {
+			local = append(local, name)
+			continue
 		}
-		list = append(list, Warning{Migration: name, Message: message})
+		list = append(list, Warning{Migration: name, Message: "applied to the database, but not in " + set.From})
+	}
+	// LiteLLM's recovery may have left hundreds of them.
+	const harmless = "written by LiteLLM's own recovery, harmless"
+	switch len(local) {
+	case 0:
+	case 1:
+		list = append(list, Warning{Migration: local[0], Message: fmt.Sprintf("applied to the database, but not in %s (%s)", set.From, harmless)})
+	default:
+		list = append(list, Warning{Message: fmt.Sprintf("%d migrations named *_baseline_diff are applied to the database, but not in %s (%s): %s", len(local), set.From, harmless, few(local))})
 	}
 	for _, name := range o.older {
 		list = append(list, Warning{Migration: name, Message: "sorts before migrations that are applied already; it runs now, out of order"})
