@@ -5,6 +5,7 @@ package lifetest
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,8 +37,10 @@ type load struct {
 func startLoad(url string, callers int, pause time.Duration, gets ...string) *load {
 	l := &load{target: func() string { return url }}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute}
-	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	// The tests' certificates are their own.
+	trust := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a test
+	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, TLSClientConfig: trust}, Timeout: time.Minute}
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}, Timeout: time.Minute}
 	l.idle = kept.CloseIdleConnections
 	for i := range callers {
 		c := kept
