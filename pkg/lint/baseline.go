@@ -188,7 +188,7 @@ func ParseDiff(diff string) Touched {
 func (r *Result) OnlyTouched(t Touched) {
 	on := func(file string, line int) bool {
 		lines, ok := t[filepath.ToSlash(filepath.Clean(file))]
-		return ok && (lines == nil || lines[line])
+		return ok && (lines == nil || lines[line] || line == 0 && len(lines) > 0) // 0 is the file as a whole
 	}
 	before := len(r.Findings)
 	r.Findings = slices.DeleteFunc(r.Findings, func(h rule.Hit) bool {

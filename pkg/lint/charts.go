@@ -77,6 +77,24 @@ func (r *reader) chart(dir string, named bool) {
 	}
 }
 
+// template adds to a finding in what a chart gave the template it came from.
+func (r *Result) template(h *rule.Hit) {
+	for _, o := range r.Model.ObjectsOf(h.Pos.File) {
+		if o.Source == "" || h.Pos.Line < o.FirstLine || h.Pos.Line > o.LastLine {
+			continue
+		}
+		file := o.Source
+		if dir, ok := strings.CutSuffix(h.Pos.File, RenderedSuffix); ok {
+			// The first part is the chart's name; here its directory is known.
+			if _, rest, ok := strings.Cut(o.Source, "/"); ok {
+				file = path.Join(dir, rest)
+			}
+		}
+		h.Related = append(slices.Clip(h.Related), finding.Related{Pos: finding.Position{File: file}, Message: "the template it comes from"})
+		return
+	}
+}
+
 // joined is the text of all templates as helm template prints it, and the line
 // at which the text of each begins.
 func joined(files map[string]string) ([]byte, map[string]int) {

@@ -227,6 +227,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	hits = rule.Dedup(sorted(hits))
 	r.suppress(hits, in.suppressions(set, o), ran, selected, set, o)
 	r.Findings = sorted(r.Findings)
+	for i := range r.Findings {
+		r.template(&r.Findings[i])
+	}
 	return r, nil
 }
 
