@@ -208,7 +208,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			if u.Workload != nil && !known.Reads(u.Workload.Form) {
 				continue
 			}
-			hits = append(hits, known.Run(u)...)
+			found := known.Run(u)
+			if extra := len(found) - mostHits; extra > 0 {
+				r.Notes = append(r.Notes, fmt.Sprintf("%s: %d more findings in %s are left out", known.ID, extra, found[0].Pos.File))
+				found = found[:mostHits]
+			}
+			hits = append(hits, found...)
 		}
 	}
 	hits = append(hits, in.openEnvironment(model)...)
@@ -232,6 +237,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	return r, nil
 }
+
+// mostHits bounds what one rule says about one deployment.
+const mostHits = 10_000
 
 func (r *Result) skip(id, reason string) {
 	if !slices.ContainsFunc(r.Skipped, func(s Skipped) bool { return s.ID == id }) {

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -58,28 +57,30 @@ func Text(w io.Writer, r *lint.Result, o Options) error {
 	}
 	p := &printer{w: bufio.NewWriter(w), o: o, q: newQuoter(r)}
 	shown := shown(r.Findings, o.MinSeverity)
-	for i := 0; i < len(shown); {
-		h := shown[i]
-		more := []rule.Hit{}
-		rest := shown[i+1:]
-		if !o.ShowDuplicates {
-			rest = slices.DeleteFunc(slices.Clone(rest), func(other rule.Hit) bool {
-				if sameStatement(h, other) {
-					more = append(more, other)
-					return true
-				}
-				return false
-			})
+	more := map[string][]rule.Hit{}
+	if !o.ShowDuplicates {
+		first := shown[:0:0]
+		for _, h := range shown {
+			key := statement(h)
+			if _, told := more[key]; told {
+				more[key] = append(more[key], h)
+				continue
+			}
+			more[key] = nil
+			first = append(first, h)
 		}
-		p.hit(h, more)
-		shown, i = rest, 0
+		shown = first
+	}
+	for _, h := range shown {
+		p.hit(h, more[statement(h)])
 	}
 	p.summary(r)
 	return p.w.Flush()
 }
 
-func sameStatement(a, b rule.Hit) bool {
-	return a.ID == b.ID && a.Message == b.Message && a.Pos.File == b.Pos.File && a.Severity == b.Severity && slices.Equal(a.Detail, b.Detail)
+// statement is what two findings share that say the same of one file.
+func statement(h rule.Hit) string {
+	return strings.Join(append([]string{h.ID, h.Severity.String(), h.Pos.File, h.Message}, h.Detail...), "\x00")
 }
 
 func shown(hits []rule.Hit, least finding.Severity) []rule.Hit {
