@@ -138,7 +138,7 @@ cannot be reached or lets nobody in; 130, 143 ended by a signal.`,
 	fs.BoolVar(&f.o.RetryFailed, "retry-failed", false, "run a failed migration again if llmgw ran it in one transaction, of which the server kept nothing")
 	runFlags{}.declare(c, &f.o)
 	fs.BoolVar(&f.o.AllowPooler, "allow-pooler", false, "run through a transaction pooler: each file in one transaction with a lock of its own")
-	fs.BoolVar(&f.o.Notify, "notify", false, "tell listening servers that the schema has changed (NOTIFY llmgw_schema)")
+	fs.BoolVar(&f.o.Notify, "notify", false, "afterwards send NOTIFY llmgw_schema, with the head as payload, for programs that listen")
 	fs.BoolVar(&f.o.AutoBaseline, "auto-baseline", false, "give a database without a history the one that its schema shows, as migrate baseline does")
 	f.head(fs)
 	c.RunE = func(c *cobra.Command, _ []string) error {
