@@ -83,6 +83,7 @@ func (l *loader) general() {
 		l.c.Auth.MasterKey = secretOf(l.env, "LITELLM_MASTER_KEY")
 	}
 	l.c.Auth.KeyHeader = l.text(g.Get("litellm_key_header_name"))
+	l.admission(g)
 	l.c.API.CompletionModel = l.text(g.Get("completion_model"))
 	l.c.API.ImageModel = l.text(g.Get("image_generation_model"))
 	l.c.API.ModerationModel = l.text(g.Get("moderation_model"))

@@ -201,6 +201,10 @@ func samples(k litellm.Key) []string {
 // sampleOf are values for keys whose type does not say what makes a difference.
 var sampleOf = map[string][]string{
 	"credential_list":                                                    {"[{credential_name: eu, credential_values: {api_base: 'http://c/v1'}}]"},
+	"general_settings.allowed_ips":                                       {"[10.0.0.1]"},
+	"general_settings.trusted_proxy_ranges":                              {"[10.0.0.0/8]"},
+	"general_settings.allowed_routes":                                    {"[/v1/models]"},
+	"general_settings.public_routes":                                     {"[/v1/models]"},
 	"litellm_settings.callbacks":                                         {"[prometheus]"},
 	"litellm_settings.success_callback":                                  {"[prometheus]"},
 	"litellm_settings.failure_callback":                                  {"[generic_api]"},

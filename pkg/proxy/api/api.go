@@ -61,10 +61,12 @@ type Recorder interface {
 // Options configure an API. All interfaces are required.
 type Options struct {
 	Identify Identifier
-	Router   Router
-	Upstream call.Upstream
-	Classify Classifier
-	Record   Recorder
+	// Admission says who may ask for what before a key is looked at.
+	Admission Admission
+	Router    Router
+	Upstream  call.Upstream
+	Classify  Classifier
+	Record    Recorder
 	// Cache holds answers, CacheAdmin is the same for operators; nil without one.
 	Cache      wire.Cache
 	CacheAdmin CacheAdmin
@@ -337,11 +339,15 @@ func (a *API) dispatch(x *exchange) int {
 		if err := a.overloaded(); err != nil {
 			return a.refuse(x, err)
 		}
-		id, err := a.o.Identify.Identify(x.r)
+		open, err := a.admit(x)
 		if err != nil {
 			return a.refuse(x, err)
 		}
-		x.caller = id
+		if x.caller = unknown; !open {
+			if x.caller, err = a.o.Identify.Identify(x.r); err != nil {
+				return a.refuse(x, err)
+			}
+		}
 	}
 	return rt.serve(a, x)
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net"
 	"net/http"
 	"strings"
 
@@ -15,7 +14,11 @@ func serveMetrics(a *API, x *exchange) int {
 	if a.o.Metrics == nil {
 		return a.unknownPath(x)
 	}
-	if !a.o.MetricsOpen {
+	open, refusal := a.admit(x)
+	if refusal != nil {
+		return a.refuse(x, refusal)
+	}
+	if !a.o.MetricsOpen && !open {
 		if _, err := a.o.Identify.Identify(x.r); err != nil {
 			a.metricsHint.Do(func() {
 				a.o.Log.Warn("/metrics was asked for without a valid key: give the scraper one (authorization in scrape_configs), open a port for it with --prometheus-metrics-port, or set litellm_settings.require_auth_for_metrics_endpoint to false")
@@ -64,10 +67,7 @@ func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
 		c.Trace = a.o.Trace(r.Header)
 	}
 	c.NoLog = q.Has(splice.NoLog) && string(q.Raw(splice.NoLog)) == "true"
-	c.ClientIP = r.RemoteAddr
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		c.ClientIP = host
-	}
+	c.ClientIP = a.o.Admission.ClientIP(r)
 	c.UserAgent = headerValue(r.Header, "User-Agent")
 	if a.o.Labels != nil {
 		c.Labels = a.o.Labels(LabelSource{q, r.Header})

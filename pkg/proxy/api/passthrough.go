@@ -118,7 +118,11 @@ func (a *API) passThrough(x *exchange) (status int, taken bool) {
 	if err := a.overloaded(); err != nil {
 		return a.refuse(x, err), true
 	}
-	if !p.Open {
+	open, err := a.admit(x)
+	if err != nil {
+		return a.refuse(x, err), true
+	}
+	if !p.Open && !open {
 		id, err := a.o.Identify.Identify(p.identified(x.r))
 		if err != nil {
 			return a.refuse(x, err), true
