@@ -97,7 +97,7 @@ generate: ## refresh generated pages and golden files; look at the diff before c
 
 .PHONY: init-time
 init-time: build ## what package initialisation costs, the slowest first
-	@GODEBUG=inittrace=1 $(BIN) version 2>&1 >/dev/null | awk '/^init /{t+=$$5; print $$5, $$2} END {print t, "ms in all"}' | sort -rn | head -15
+	@GODEBUG=inittrace=1 $(BIN) version 2>&1 >/dev/null | awk '/^init /{t+=$$5; print $$5, $$2} END {print t, "ms in all"}' | sort -rn | sed -n 1,15p
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -93,6 +95,47 @@ func TestSlipsInAddressesAndRoutesAreNamed(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
+		}
+	}
+}
+
+func TestHeadersThatRepeatTheProvidersKeyStayHere(t *testing.T) {
+	const provider = "sk-provider-echoed-5521"
+	for _, status := range []int{200, 400} {
+		for _, stream := range []bool{false, true} {
+			upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Echo", r.Header.Get("Authorization"))
+				w.Header().Set("X-Other", "kept")
+				if stream && status == 200 {
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\ndata: [DONE]\n\n")
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, `{"id":"1","object":"chat.completion","choices":[]}`)
+			}))
+			t.Cleanup(upstream.Close)
+			c, _ := load(t, "model_list:\n- {model_name: m, litellm_params: {model: openai/m, api_key: "+provider+", api_base: '"+upstream.URL+"/v1'}}\n")
+			_, url := gateway(t, c)
+			req, err := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(fmt.Sprintf(`{"model":"m","stream":%t,"messages":[{"role":"user","content":"hi"}]}`, stream)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+testKey)
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != status || resp.Header.Get("llm_provider-X-Other") != "kept" {
+				t.Errorf("%d %v", resp.StatusCode, resp.Header)
+			}
+			if strings.Contains(fmt.Sprint(resp.Header), provider) {
+				t.Errorf("stream %t: %d: the key is in %v", stream, status, resp.Header)
+			}
 		}
 	}
 }

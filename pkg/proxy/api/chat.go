@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
@@ -150,7 +151,7 @@ func (c *chat) fail(err *call.Error) {
 		return
 	}
 	h := c.x.w.Header()
-	upstreamHeaders(h, err.Provider)
+	upstreamHeaders(h, err.Provider, err.Secrets)
 	c.a.callHeaders(h, &c.call, &c.values)
 	timings(h, &c.call, &c.values, time.Now())
 	if err == fieldRequired {
@@ -165,13 +166,21 @@ func (c *chat) fail(err *call.Error) {
 	c.call.Status = writeError(c.x.w, err)
 }
 
+// secrets are what must not come back from the upstream in use.
+func (c *chat) secrets() []redact.Secret {
+	if c.call.Deployment == nil {
+		return nil
+	}
+	return c.call.Deployment.Secrets
+}
+
 // nothing is what a call that failed costs.
 var nothing = []string{"0"}
 
 // refused classifies an upstream's refusal, and keeps its headers for the client.
 func (c *chat) refused(d *call.Deployment, resp *call.Response, body []byte) *call.Error {
 	e := c.a.o.Classify.Status(d, resp.Status, resp.Header, body)
-	e.Provider = resp.Header
+	e.Provider, e.Secrets = resp.Header, d.Secrets
 	return e
 }
 
@@ -502,7 +511,7 @@ const errorBodyLimit = 64 << 10
 // writeAnswer sends a complete answer with its headers.
 func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	w, h := c.x.w, c.x.w.Header()
-	upstreamHeaders(h, upstream)
+	upstreamHeaders(h, upstream, c.secrets())
 	c.outcome()
 	c.measure(body)
 	c.charge()

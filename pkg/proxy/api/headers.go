@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -152,9 +153,12 @@ func milliseconds(buf *[]byte, d time.Duration) string {
 
 // upstreamHeaders passes on what the upstream said: all of it under
 // llm_provider-, and the names that SDKs read under their own.
-func upstreamHeaders(h, from http.Header) {
+func upstreamHeaders(h, from http.Header, secrets []redact.Secret) {
 	for name, value := range from {
 		p := passed(name)
+		if shows(value, secrets) {
+			continue
+		}
 		if p.prefixed != "" {
 			h[p.prefixed] = value
 		}
@@ -163,6 +167,27 @@ func upstreamHeaders(h, from http.Header) {
 		}
 	}
 }
+
+// shows reports whether a header repeats what the gateway identified itself
+// with: some services and debugging proxies echo it.
+func shows(values []string, secrets []redact.Secret) bool {
+	for _, secret := range secrets {
+		key := secret.Reveal()
+		if len(key) < shortSecret {
+			continue
+		}
+		for _, v := range values {
+			if strings.Contains(v, key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// shortSecret is the length below which a secret is a placeholder, such as none
+// or EMPTY, and occurs in other words.
+const shortSecret = 8
 
 // pass is what becomes of one of an upstream's headers.
 type pass struct {

@@ -262,7 +262,7 @@ func (c *chat) mediaBytes(ctx context.Context, d *call.Deployment, l call.Limits
 func (c *chat) beginMedia(resp *call.Response, lease call.Lease, kind string) {
 	c.sent(lease)
 	h := c.x.w.Header()
-	upstreamHeaders(h, resp.Header)
+	upstreamHeaders(h, resp.Header, c.secrets())
 	c.measure(nil)
 	c.charge()
 	c.a.callHeaders(h, &c.call, &c.values)

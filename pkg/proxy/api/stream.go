@@ -151,7 +151,7 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 		return // the head went out with the first ping
 	}
 	h := c.x.w.Header()
-	upstreamHeaders(h, resp.Header)
+	upstreamHeaders(h, resp.Header, c.secrets())
 	c.a.remaining(&c.call, resp.Header)
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/llmgw/llmgw/internal/redact"
 )
 
 // Class is the kind of a failure. Its name appears in messages (as
@@ -109,6 +111,8 @@ type Error struct {
 	Header http.Header
 	// Provider holds the headers of the upstream's refusal, nil without one.
 	Provider http.Header
+	// Secrets must not be shown of Provider.
+	Secrets []redact.Secret
 	// Sent says that bytes of the answer had reached the client already.
 	Sent bool
 	// Err is the cause, for logs.

@@ -41,12 +41,15 @@ func (s *Side) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
 
 // Close ends the listener and what it serves.
 func (s *Side) Close() {
+	// The listener first: a connection that it has just given out is not yet
+	// known to Shutdown, which would end before it is answered.
+	_ = s.listener.Close()
+	s.wait.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if s.server.Shutdown(ctx) != nil {
 		_ = s.server.Close()
 	}
-	s.wait.Wait()
 }
 
 // OnlyMetrics serves h on /metrics and nothing else.
