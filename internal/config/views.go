@@ -3,6 +3,7 @@ package config
 import (
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/internal/redact"
+	"iter"
 )
 
 // General is the typed view of general_settings. Keys it does not hold are read
@@ -382,40 +383,60 @@ func (t *Tree) Models() []Model {
 	if items.Len() == 0 || items.Kind != List {
 		return nil
 	}
-	models := make([]Model, len(items.children))
-	for i, n := range items.children {
-		m := Model{Index: i, Node: n}
-		entry := view{tree: t, section: n.Path(), node: mapping(n)}
-		params := view{tree: t, section: entry.section + ".litellm_params", node: mapping(entry.node.Get("litellm_params"))}
-		info := view{tree: t, section: entry.section + ".model_info", node: mapping(entry.node.Get("model_info"))}
-		m.Params, m.Info = params.node, info.node
-		m.Name = entry.text("model_name", "")
-		m.ProviderModel = params.text("model", "")
-		m.Provider = params.text("custom_llm_provider", "")
-		m.APIKey = params.secret("api_key")
-		m.APIBase = params.text("api_base", "")
-		if !m.APIBase.Set() {
-			if other := params.text("base_url", ""); other.Set() {
-				m.APIBase = other
-			}
-		}
-		m.APIVersion = params.text("api_version", "")
-		m.Timeout = params.float("timeout", 0)
-		m.StreamTimeout = params.float("stream_timeout", 0)
-		m.MaxRetries = params.int("max_retries", 0)
-		m.RPM = params.int("rpm", 0)
-		m.TPM = params.int("tpm", 0)
-		m.Weight = params.int("weight", 0)
-		m.Order = params.int("order", 0)
-		m.MaxParallelRequests = params.int("max_parallel_requests", 0)
-		m.CooldownTime = params.float("cooldown_time", 0)
-		m.MockResponse = params.text("mock_response", "")
-		m.ID = info.text("id", "")
-		m.Mode = info.text("mode", "")
-		m.BaseModel = info.text("base_model", "")
-		models[i] = m
+	models := make([]Model, 0, len(items.children))
+	for m := range t.EachModel() {
+		models = append(models, m)
 	}
 	return models
+}
+
+// EachModel yields what Models returns, one at a time: of a list of half a
+// million entries all models together take gigabytes.
+func (t *Tree) EachModel() iter.Seq[Model] {
+	return func(yield func(Model) bool) {
+		items := t.Section("model_list")
+		if items.Len() == 0 || items.Kind != List {
+			return
+		}
+		for i, n := range items.children {
+			if !yield(t.model(i, n)) {
+				return
+			}
+		}
+	}
+}
+
+func (t *Tree) model(i int, n *Node) Model {
+	m := Model{Index: i, Node: n}
+	entry := view{tree: t, section: n.Path(), node: mapping(n)}
+	params := view{tree: t, section: entry.section + ".litellm_params", node: mapping(entry.node.Get("litellm_params"))}
+	info := view{tree: t, section: entry.section + ".model_info", node: mapping(entry.node.Get("model_info"))}
+	m.Params, m.Info = params.node, info.node
+	m.Name = entry.text("model_name", "")
+	m.ProviderModel = params.text("model", "")
+	m.Provider = params.text("custom_llm_provider", "")
+	m.APIKey = params.secret("api_key")
+	m.APIBase = params.text("api_base", "")
+	if !m.APIBase.Set() {
+		if other := params.text("base_url", ""); other.Set() {
+			m.APIBase = other
+		}
+	}
+	m.APIVersion = params.text("api_version", "")
+	m.Timeout = params.float("timeout", 0)
+	m.StreamTimeout = params.float("stream_timeout", 0)
+	m.MaxRetries = params.int("max_retries", 0)
+	m.RPM = params.int("rpm", 0)
+	m.TPM = params.int("tpm", 0)
+	m.Weight = params.int("weight", 0)
+	m.Order = params.int("order", 0)
+	m.MaxParallelRequests = params.int("max_parallel_requests", 0)
+	m.CooldownTime = params.float("cooldown_time", 0)
+	m.MockResponse = params.text("mock_response", "")
+	m.ID = info.text("id", "")
+	m.Mode = info.text("mode", "")
+	m.BaseModel = info.text("base_model", "")
+	return m
 }
 
 // mapping returns n if it is a mapping, else nil.

@@ -93,3 +93,39 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func TestPlacesOfATextAreFoundInTheMaskedOne(t *testing.T) {
+	const in = `a api_key: hunter22 b Bearer abcdef123456 c`
+	starts := []int{strings.Index(in, "a api"), strings.Index(in, "hunter") + 2, strings.Index(in, " b "), strings.Index(in, " c")}
+	ends := []int{strings.Index(in, "hunter") + 2, strings.Index(in, " b "), len(in)}
+	out := TextAt(in, starts, ends)
+	if want := `a api_key: *** b Bearer *** c`; out != want {
+		t.Fatalf("%q, want %q", out, want)
+	}
+	for i, want := range []string{out, "*** b Bearer *** c", " b Bearer *** c", " c"} {
+		if got := out[starts[i]:]; got != want {
+			t.Errorf("start %d: %q, want %q", i, got, want)
+		}
+	}
+	for i, want := range []string{"a api_key: ***", "a api_key: ***", out} {
+		if got := out[:ends[i]]; got != want {
+			t.Errorf("end %d: %q, want %q", i, got, want)
+		}
+	}
+}
+
+// No pattern is passed over that would have matched: the letter in front has
+// every one of them tried.
+func FuzzNoPatternIsPassedOver(f *testing.F) {
+	for _, text := range []string{
+		"PaSSwD=hunter22", "x-API-key: abc", "sk_live_abcdef csk-abcdef xoxb-12345", "?sig=abc", "AIzaSyA-1234567890abcdefghijk ASIA0123456789ABCD ya29.abcdefgh12",
+		"https://hooks.slack.com/services/T0/B0", "eyJhbGciOiJI.eyJhbGciOiJI.x", "-----BEGIN RSA PRIVATE KEY-----x", "redis://:p@ss@h", "bAsIc abcdef123456",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		if got, want := "\u017f "+Text(in), Text("\u017f "+in); got != want {
+			t.Errorf("%q: %q, with every pattern %q", in, got, want)
+		}
+	})
+}

@@ -31,7 +31,7 @@ func (c *checker) sections() {
 
 // models refuses entries that nobody could call.
 func (c *checker) models() {
-	for _, m := range c.tree.Models() {
+	for m := range c.tree.EachModel() {
 		path := m.Node.Path()
 		if m.Node.Kind != config.Map {
 			c.refuse(m.Pos(), path, "CFG010", path+" is "+m.Node.Kind.String()+", a mapping with model_name and litellm_params is expected",
@@ -213,7 +213,7 @@ func (c *checker) dangling() {
 	router := c.tree.Router()
 	c.aliases(router.Aliases)
 	groups := map[string]bool{}
-	for _, m := range c.tree.Models() {
+	for m := range c.tree.EachModel() {
 		if strings.Contains(m.Name.V, "*") {
 			return // a wildcard may answer for anything
 		}
@@ -263,7 +263,7 @@ func (c *checker) dangling() {
 // every request for them fails.
 func (c *checker) aliases(list []config.Alias) {
 	served, to := map[string]bool{}, map[string]string{}
-	for _, m := range c.tree.Models() {
+	for m := range c.tree.EachModel() {
 		id, _ := m.Info.Get("id").Scalar()
 		model, _ := m.Params.Get("model").Scalar()
 		if strings.Contains(m.Name.V, "*") {

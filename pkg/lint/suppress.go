@@ -135,6 +135,17 @@ func SplitLines(data []byte) [][]byte {
 	return append(out, data[start:])
 }
 
+// LineStarts are the offsets of the lines that SplitLines cuts.
+func LineStarts(data []byte) []int {
+	out := []int{0}
+	for i, b := range data {
+		if b == '\n' || b == '\r' && (i+1 == len(data) || data[i+1] != '\n') {
+			out = append(out, i+1)
+		}
+	}
+	return out
+}
+
 // removal is the edit that deletes a comment, with its line when nothing else
 // stands on it.
 func removal(file string, raw []byte, offset, at int, own bool) *finding.Edit {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint"
@@ -99,7 +98,7 @@ func SARIF(w io.Writer, r *lint.Result, o Options) error {
 			result["properties"] = h.Props
 		}
 		if known, _ := rule.Lookup(h.ID); known != nil && known.Fix == rule.Safe && by == nil {
-			if fix := sarifFix(r, known, h.Edits); fix != nil {
+			if fix := q.sarifFix(known, h.Edits); fix != nil {
 				result["fixes"] = []obj{fix}
 			}
 		}
@@ -178,16 +177,16 @@ func GitHubSummary(w io.Writer, r *lint.Result, o Options) error {
 
 // sarifFix is what --fix would do, as lines and columns; nil when there is no
 // edit, or one of a text that is no file.
-func sarifFix(r *lint.Result, known *rule.Rule, edits []finding.Edit) obj {
+func (q *quoter) sarifFix(known *rule.Rule, edits []finding.Edit) obj {
 	var changes []obj
 	byFile := map[string]int{}
 	for _, e := range edits {
-		data, ok := r.Sources[e.File]
+		data, ok := q.sources[e.File]
 		if !ok || e.End > len(data) || location(e.File, 1, 1, 0, "")["physicalLocation"] == nil {
 			return nil
 		}
-		startLine, startCol := lineCol(data, e.Offset)
-		endLine, endCol := lineCol(data, e.End)
+		startLine, startCol := q.lineCol(e.File, e.Offset)
+		endLine, endCol := q.lineCol(e.File, e.End)
 		i, seen := byFile[e.File]
 		if !seen {
 			i = len(changes)
@@ -206,15 +205,14 @@ func sarifFix(r *lint.Result, known *rule.Rule, edits []finding.Edit) obj {
 }
 
 // lineCol is where an offset stands, columns in code points.
-func lineCol(data []byte, offset int) (line, col int) {
-	line = 1
-	start := 0
-	for _, l := range lint.SplitLines(data) {
-		if start+len(l) > offset || start+len(l) == len(data) {
-			break
-		}
-		start += len(l)
+func (q *quoter) lineCol(file string, offset int) (line, col int) {
+	starts := q.lineStarts(file)
+	line, exact := slices.BinarySearch(starts, offset)
+	if exact {
 		line++
 	}
-	return line, utf8.RuneCount(data[start:offset]) + 1
+	if n := len(q.sources[file]); line > 1 && starts[line-1] == n {
+		line-- // the end of the file is behind its last line
+	}
+	return line, q.runes(file, starts[line-1], offset) + 1
 }

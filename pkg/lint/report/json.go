@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"io"
-	"unicode/utf8"
 
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint"
@@ -131,7 +130,7 @@ func (q *quoter) json(r *lint.Result, h rule.Hit) jsonFinding {
 	}
 	if from, to, ok := q.start(h.Pos.File, h.Pos.Line); ok && h.Pos.End > from && h.Pos.End <= to {
 		f.EndLine = h.Pos.Line
-		f.EndColumn = utf8.RuneCount(q.sources[h.Pos.File][from:h.Pos.End]) + 1
+		f.EndColumn = q.runes(h.Pos.File, from, h.Pos.End) + 1
 	}
 	return f
 }

@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/mattn/go-runewidth"
-
 	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/lint"
 	"github.com/llmgw/llmgw/pkg/lint/rule"
@@ -134,7 +132,7 @@ func (p *printer) wrapped(label, text string) {
 		prefix, line = strings.Repeat(" ", indent), ""
 	}
 	for _, word := range strings.Fields(text) {
-		if line != "" && indent+runewidth.StringWidth(line)+1+runewidth.StringWidth(word) > p.o.Width {
+		if line != "" && indent+columns(line)+1+columns(word) > p.o.Width {
 			flush()
 		}
 		if line != "" {
