@@ -103,6 +103,7 @@ func New(c Config) (*Proxy, error) {
 		state.close()
 		return nil, err
 	}
+	describe(c.Deployments)
 	router, err := route.New(c.Deployments, c.Router)
 	if err != nil {
 		observers.closeOutputs()

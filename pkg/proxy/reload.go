@@ -31,14 +31,19 @@ type live struct {
 	given Config
 }
 
-// compose makes the handlers of a configuration. old is what they replace, nil
-// at the start.
-func (p *Proxy) compose(c *Config, given Config, old *live) *live {
-	for _, d := range c.Deployments {
+// describe prepares what answers say of a deployment. It comes before the router
+// gives any of them out.
+func describe(deployments []*call.Deployment) {
+	for _, d := range deployments {
 		if d.Answer == nil {
 			d.Answer = api.DeploymentHeaders(d)
 		}
 	}
+}
+
+// compose makes the handlers of a configuration. old is what they replace, nil
+// at the start.
+func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 	o := c.API
 	o.Identify = auth.New(c.Auth)
 	o.Router = p.router
@@ -211,6 +216,7 @@ func (p *Proxy) Replace(c Config) (r Replaced, err error) {
 	given.Telemetry = old.given.Telemetry
 	p.shared.hooks(&c)
 	p.observers.replace(&c)
+	describe(c.Deployments)
 	if err := p.router.Replace(c.Deployments, c.Router); err != nil {
 		return r, err
 	}

@@ -280,7 +280,9 @@ func (s *Supervisor) succeeded(err error) {
 	}
 	s.replaced, s.wanted, s.retry = true, false, nil
 	if s.next != nil {
-		s.next.tell(wordStop)
+		// It may serve already, without having been heard: readiness must not
+		// fail on sockets that the successor serves.
+		s.next.tell(wordHandOver)
 	}
 	if s.current != nil {
 		s.current.tell(wordHandOver)
