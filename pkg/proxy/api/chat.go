@@ -466,7 +466,14 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 	if !success {
 		limit = errorBodyLimit
 	}
+	closed := false
+	defer func() {
+		if !closed {
+			resp.Body.Close() // a bug: the request ends, and its connection with it
+		}
+	}()
 	c.answer.b, err = readAnswer(resp.Body, resp.Length, c.answer.b, limit)
+	closed = true
 	resp.Body.Close()
 	c.call.UpstreamTime = time.Since(begin)
 	c.sent(lease)

@@ -125,6 +125,18 @@ var past = time.Unix(1, 0)
 // exchange sends a request and reads the head of its answer. nothing says that
 // it failed before a byte of an answer came.
 func (c *conn) exchange(ctx context.Context, r *call.Request) (resp call.Response, lease call.Lease, nothing bool, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.Close() // a bug: the request ends, and its connection with it
+		}
+	}()
+	resp, lease, nothing, err = c.attempt(ctx, r)
+	returned = true
+	return resp, lease, nothing, err
+}
+
+func (c *conn) attempt(ctx context.Context, r *call.Request) (resp call.Response, lease call.Lease, nothing bool, err error) {
 	if err := ctx.Err(); err != nil {
 		c.Close()
 		return resp, written{}, true, err
