@@ -118,10 +118,29 @@ type checker struct {
 	tree     *config.Tree
 	facts    Facts
 	env      *config.Env
+	kinds    map[kind]int // how many findings of each were made
 	findings []finding.Finding
 }
 
-func (c *checker) add(f finding.Finding) { c.findings = append(c.findings, f) }
+// most is how many findings of one kind are kept: a hostile file can hold half a
+// million bad entries, and nobody reads more. Each kind and severity keeps its
+// own, so that none is lost behind another.
+const most = 20_000
+
+type kind struct {
+	id       string
+	severity finding.Severity
+}
+
+func (c *checker) add(f finding.Finding) {
+	if c.kinds == nil {
+		c.kinds = map[kind]int{}
+	}
+	k := kind{f.ID, f.Severity}
+	if c.kinds[k]++; c.kinds[k] <= most {
+		c.findings = append(c.findings, f)
+	}
+}
 
 func (c *checker) refuse(pos finding.Position, path, id, message, fix string) {
 	c.add(finding.Finding{ID: id, Severity: finding.Error, Pos: pos, Path: path, Message: message, Fix: fix})

@@ -263,3 +263,27 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// A hostile file does not fill the memory with what is said of it, and what it
+// says a thousand times does not hide what it says once.
+func TestManyBadEntriesAreCounted(t *testing.T) {
+	tree := load(t, "model_list: ["+strings.Repeat("1,", 30_000)+"]\ngeneral_settings: {master_key: sk-1234}")
+	found := Check(tree, Facts{})
+	counts := map[string]int{}
+	key := false
+	for _, f := range found {
+		counts[f.ID]++
+		key = key || strings.HasPrefix(f.Message, "the master key is a sample")
+	}
+	if !key {
+		t.Error("the sample key is not named")
+	}
+	for id, n := range counts {
+		if n > 2*most {
+			t.Errorf("%d findings of %s", n, id)
+		}
+	}
+	if len(found) < most {
+		t.Errorf("only %d findings", len(found))
+	}
+}
