@@ -28,7 +28,7 @@ type Capabilities struct {
 var capabilitiesTSV string
 
 type shapeRow struct {
-	re   *regexp.Regexp
+	name namePattern
 	caps Capabilities
 	out  int64
 }
@@ -53,7 +53,7 @@ var capabilityRows = sync.OnceValue(func() []shapeRow {
 		if err != nil {
 			panic("catalog: data/capabilities.tsv: " + line)
 		}
-		r := shapeRow{re: regexp.MustCompile(c[0]), out: out}
+		r := shapeRow{name: newNamePattern(c[0]), out: out}
 		r.caps.Mode = c[1]
 		for word := range strings.FieldsSeq(c[3]) {
 			if p := r.caps.field(word); p != nil {
@@ -123,7 +123,7 @@ func shapeOf(id string) (Capabilities, int64) {
 	name = name[len(regionPrefix().FindString(name)):]
 	name = strings.ReplaceAll(name, "claude-3.", "claude-3-")
 	for _, r := range capabilityRows() {
-		if r.re.MatchString(name) {
+		if r.name.matches(name) {
 			return r.caps, r.out
 		}
 	}

@@ -275,7 +275,12 @@ func BenchmarkCost(b *testing.B) {
 }
 
 func BenchmarkModel(b *testing.B) {
-	for b.Loop() {
-		Model("openai/gpt-4o", "", Overrides{})
+	for _, name := range []string{"openai/gpt-4o", "groq/llama-3.1-8b-instant", "openai/nobody-knows-this-one"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Model(name, "", Overrides{})
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/llmgw/llmgw/internal/config"
@@ -20,11 +21,13 @@ func object(n *config.Node) json.RawMessage {
 		return nil
 	}
 	v, _ := plain(n).(map[string]any)
-	raw, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // as all answers
+	if err := enc.Encode(v); err != nil {
 		return nil // a number that JSON does not have
 	}
-	return raw
+	return bytes.Clone(bytes.TrimRight(b.Bytes(), "\n"))
 }
 
 // hiddenParams hold credentials, or are headers that may.

@@ -1,117 +1,235 @@
 package api
 
 import (
-	"encoding/json"
+	"bytes"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
+// fact is one thing that is known of a model; its value is JSON.
+type fact struct {
+	name  string
+	value []byte
+}
+
 // facts are what is known about a deployment's model: the price list, and over
-// it what the configuration says.
-func facts(d *call.Deployment) map[string]any {
-	own := map[string]any{}
-	_ = json.Unmarshal(d.Info, &own)   // written by ourselves
-	_ = json.Unmarshal(d.Params, &own) // the numbers that entries name there; the rest is left out below
+// it what the configuration says. They last until the next call.
+type facts struct {
+	list []fact
+	b    []byte
+	at   []int // where the values end in b
+}
+
+func (f *facts) begin() {
+	f.list, f.b, f.at = f.list[:0], f.b[:0], f.at[:0]
+}
+
+func (f *facts) end(name string) {
+	f.list, f.at = append(f.list, fact{name: name}), append(f.at, len(f.b))
+}
+
+func (f *facts) text(name, text string) {
+	if text == "" {
+		f.b = append(f.b, "null"...)
+	} else {
+		f.b = appendText(f.b, text)
+	}
+	f.end(name)
+}
+
+func (f *facts) on(name string, on bool) {
+	f.b = strconv.AppendBool(f.b, on)
+	f.end(name)
+}
+
+func (f *facts) count(name string, n int64) {
+	if n > 0 {
+		f.b = strconv.AppendInt(f.b, n, 10)
+	} else {
+		f.b = append(f.b, "null"...)
+	}
+	f.end(name)
+}
+
+func (f *facts) rate(name string, r *catalog.Rate) {
+	if r.Set {
+		f.b = appendNumber(f.b, r.Base)
+	} else {
+		f.b = append(f.b, "null"...)
+	}
+	f.end(name)
+}
+
+// of gathers the facts about a deployment.
+func (f *facts) of(d *call.Deployment) []fact {
+	f.begin()
 	var set catalog.Overrides
-	for name, v := range own {
-		if raw, err := json.Marshal(v); err == nil && raw[0] != '{' && raw[0] != '[' {
-			text := string(raw)
-			if s, ok := v.(string); ok {
-				text = s
+	var base string
+	// The numbers that entries name in litellm_params count, too.
+	for _, object := range [...][]byte{d.Info, d.Params} {
+		for name, value := range members(object) {
+			text, ok := textOf(value)
+			if !ok {
+				continue
 			}
-			set.Set(name, text)
+			if string(name) == "base_model" {
+				base = text
+			}
+			set.Set(string(name), text)
 		}
 	}
-	base, _ := own["base_model"].(string)
 	price, limits, caps, _ := catalog.Model(d.Provider+"/"+d.Model, base, set)
-	info := map[string]any{
-		"key": d.Model, "litellm_provider": d.Provider, "mode": d.Mode,
-		"max_tokens": nil, "max_input_tokens": nil, "max_output_tokens": nil,
-		"supports_function_calling": caps.Tools, "supports_tool_choice": caps.Tools, "supports_vision": caps.Vision, "supports_pdf_input": caps.PDF,
-		"supports_audio_input": caps.AudioIn, "supports_audio_output": caps.AudioOut, "supports_reasoning": caps.Reasoning,
-		"supports_response_schema": caps.Schema, "supports_assistant_prefill": caps.Prefill, "supports_web_search": caps.WebSearch,
+	mode := d.Mode
+	if mode == "" {
+		mode = caps.Mode
 	}
-	if d.Mode == "" {
-		info["mode"] = nil
-		if caps.Mode != "" {
-			info["mode"] = caps.Mode
+	f.b = appendText(f.b, d.Model)
+	f.end("key")
+	f.b = appendText(f.b, d.Provider)
+	f.end("litellm_provider")
+	f.text("mode", mode)
+	f.count("max_tokens", limits.Output)
+	f.count("max_input_tokens", limits.Input)
+	f.count("max_output_tokens", limits.Output)
+	f.rate("input_cost_per_token", &price.Input)
+	f.rate("output_cost_per_token", &price.Output)
+	f.rate("cache_read_input_token_cost", &price.CacheRead)
+	f.rate("cache_creation_input_token_cost", &price.CacheWrite)
+	f.rate("output_cost_per_reasoning_token", &price.Reasoning)
+	f.rate("input_cost_per_audio_token", &price.AudioIn)
+	f.rate("output_cost_per_audio_token", &price.AudioOut)
+	f.rate("output_cost_per_image", &price.Image)
+	f.rate("input_cost_per_second", &price.Second)
+	f.rate("input_cost_per_character", &price.Character)
+	f.rate("input_cost_per_query", &price.Query)
+	f.on("supports_function_calling", caps.Tools)
+	f.on("supports_tool_choice", caps.Tools)
+	f.on("supports_vision", caps.Vision)
+	f.on("supports_pdf_input", caps.PDF)
+	f.on("supports_audio_input", caps.AudioIn)
+	f.on("supports_audio_output", caps.AudioOut)
+	f.on("supports_reasoning", caps.Reasoning)
+	f.on("supports_response_schema", caps.Schema)
+	f.on("supports_assistant_prefill", caps.Prefill)
+	f.on("supports_web_search", caps.WebSearch)
+	from := 0
+	for i, to := range f.at {
+		f.list[i].value, from = f.b[from:to], to
+	}
+	// The configuration's word is the last.
+	for name, value := range members(d.Info) {
+		i := slices.IndexFunc(f.list, func(x fact) bool { return x.name == string(name) })
+		if i >= 0 {
+			f.list[i].value = value
 		}
 	}
-	if limits.Input > 0 {
-		info["max_input_tokens"] = limits.Input
+	return f.list
+}
+
+// appendModelInfo writes one entry of /model/info.
+func appendModelInfo(b []byte, f *facts, d *call.Deployment) []byte {
+	b = appendText(append(b, `{"model_name":`...), d.Group)
+	b = append(b, `,"litellm_params":`...)
+	if len(d.Params) > 0 {
+		b = append(b, d.Params...)
+	} else {
+		b = append(appendText(append(b, `{"model":`...), d.Provider+"/"+d.Model), '}')
 	}
-	if limits.Output > 0 {
-		info["max_output_tokens"], info["max_tokens"] = limits.Output, limits.Output
+	b = appendText(append(b, `,"model_info":{"id":`...), d.ID)
+	b = append(b, `,"db_model":false`...)
+	list := f.of(d)
+	for i := range list {
+		b = append(append(append(b, ',', '"'), list[i].name...), '"', ':')
+		b = append(b, list[i].value...)
 	}
-	for name, rate := range map[string]catalog.Rate{
-		"input_cost_per_token": price.Input, "output_cost_per_token": price.Output, "cache_read_input_token_cost": price.CacheRead,
-		"cache_creation_input_token_cost": price.CacheWrite, "output_cost_per_reasoning_token": price.Reasoning,
-		"input_cost_per_audio_token": price.AudioIn, "output_cost_per_audio_token": price.AudioOut, "output_cost_per_image": price.Image,
-		"input_cost_per_second": price.Second, "input_cost_per_character": price.Character, "input_cost_per_query": price.Query,
-	} {
-		info[name] = nil
-		if rate.Set {
-			info[name] = rate.Base
+	for name, value := range members(d.Info) {
+		if string(name) == "id" || string(name) == "db_model" || slices.ContainsFunc(list, func(x fact) bool { return x.name == string(name) }) {
+			continue
 		}
+		b = append(append(append(b, ',', '"'), name...), '"', ':')
+		b = append(b, value...)
 	}
-	return info
-}
-
-// modelInfo is one entry of /model/info.
-type modelInfo struct {
-	Name   string          `json:"model_name"`
-	Params json.RawMessage `json:"litellm_params"`
-	Info   map[string]any  `json:"model_info"`
-}
-
-func newModelInfo(d *call.Deployment) modelInfo {
-	m := modelInfo{Name: d.Group, Params: d.Params, Info: facts(d)}
-	if len(m.Params) == 0 {
-		m.Params = marshal(map[string]string{"model": d.Provider + "/" + d.Model})
-	}
-	_ = json.Unmarshal(d.Info, &m.Info) // the configuration's word is the last
-	m.Info["id"], m.Info["db_model"] = d.ID, false
-	return m
+	return append(b, "}}"...)
 }
 
 // serveModelInfo lists deployments, or the one that litellm_model_id names.
 func serveModelInfo(a *API, x *exchange) int {
 	id := x.r.URL.Query().Get("litellm_model_id")
-	list := []modelInfo{}
+	l := newListing(x.w, `{"data":[`)
+	var f facts
+	found := false
 	for _, d := range a.o.Router.Deployments() {
-		if id == "" || d.ID == id {
-			list = append(list, newModelInfo(d))
+		if id != "" && d.ID != id {
+			continue
 		}
+		found = true
+		if !l.entry() {
+			break
+		}
+		l.b = appendModelInfo(l.b, &f, d)
 	}
-	if id != "" && len(list) == 0 {
+	if id != "" && !found {
 		return writeDetail(x, http.StatusBadRequest, "Model id = "+id+" not found on litellm proxy")
 	}
-	writeJSON(x.w, http.StatusOK, marshal(map[string]any{"data": list}))
-	return http.StatusOK
+	return l.end("]}")
+}
+
+// groupFacts are those of a model's facts that a group has, too.
+var groupFacts = [...]string{
+	"mode", "max_input_tokens", "max_output_tokens", "input_cost_per_token", "output_cost_per_token", "supports_function_calling",
+	"supports_vision", "supports_web_search", "supports_reasoning",
+}
+
+// modelGroup is what the deployments of a group have in common.
+type modelGroup struct {
+	name      string
+	providers []string
+	rpm, tpm  float64
+	facts     [len(groupFacts)][]byte
+}
+
+// add keeps the larger of two numbers and what is true.
+func (g *modelGroup) add(list []fact) {
+	for i, name := range groupFacts {
+		at := slices.IndexFunc(list, func(x fact) bool { return x.name == name })
+		if at < 0 {
+			continue
+		}
+		switch old, now := g.facts[i], list[at].value; {
+		case old == nil || string(old) == "null" || string(now) == "true" && string(old) == "false" || larger(now, old):
+			g.facts[i] = append(old[:0], now...)
+		}
+	}
+}
+
+// larger compares two numbers; it is false when one is none.
+func larger(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return false
+	}
+	x, err1 := strconv.ParseFloat(string(a), 64)
+	y, err2 := strconv.ParseFloat(string(b), 64)
+	return err1 == nil && err2 == nil && x > y
 }
 
 // serveModelGroups tells what the deployments of each group have in common: the
 // widest of the limits, and what one of them can do.
 func serveModelGroups(a *API, x *exchange) int {
 	want := x.r.URL.Query().Get("model_group")
-	type group struct {
-		name      string
-		providers []string
-		merged    map[string]any
-		rpm, tpm  float64
-	}
-	var order []*group
-	groups := map[string]*group{}
+	var order []*modelGroup
+	groups := map[string]*modelGroup{}
+	var f facts
 	for _, d := range a.o.Router.Deployments() {
 		if want != "" && d.Group != want {
 			continue
 		}
 		g := groups[d.Group]
 		if g == nil {
-			g = &group{name: d.Group, merged: map[string]any{}}
+			g = &modelGroup{name: d.Group}
 			groups[d.Group] = g
 			order = append(order, g)
 		}
@@ -119,54 +237,40 @@ func serveModelGroups(a *API, x *exchange) int {
 			g.providers = append(g.providers, d.Provider)
 		}
 		g.rpm, g.tpm = g.rpm+d.RPM, g.tpm+d.TPM
-		merge(g.merged, newModelInfo(d).Info)
+		g.add(f.of(d))
 	}
-	list := []map[string]any{}
+	l := newListing(x.w, `{"data":[`)
 	for _, g := range order {
-		m := map[string]any{"model_group": g.name, "providers": g.providers, "rpm": amount(g.rpm), "tpm": amount(g.tpm)}
-		for _, name := range groupFacts {
-			m[name] = g.merged[name]
+		if !l.entry() {
+			break
 		}
-		list = append(list, m)
+		l.b = g.append(l.b)
 	}
-	writeJSON(x.w, http.StatusOK, marshal(map[string]any{"data": list}))
-	return http.StatusOK
+	return l.end("]}")
 }
 
-// groupFacts are those of a model's facts that a group has, too.
-var groupFacts = []string{
-	"mode", "max_input_tokens", "max_output_tokens", "input_cost_per_token", "output_cost_per_token", "supports_function_calling",
-	"supports_vision", "supports_web_search", "supports_reasoning",
+func (g *modelGroup) append(b []byte) []byte {
+	b = appendText(append(b, `{"model_group":`...), g.name)
+	b = append(b, `,"providers":[`...)
+	for i, name := range g.providers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, name)
+	}
+	b = appendAmount(append(b, `],"rpm":`...), g.rpm)
+	b = appendAmount(append(b, `,"tpm":`...), g.tpm)
+	for i, name := range groupFacts {
+		b = append(append(append(b, ',', '"'), name...), '"', ':')
+		b = append(b, g.facts[i]...)
+	}
+	return append(b, '}')
 }
 
-// amount is null for 0.
-func amount(f float64) any {
+// appendAmount writes null for 0.
+func appendAmount(b []byte, f float64) []byte {
 	if f == 0 {
-		return nil
+		return append(b, "null"...)
 	}
-	return f
-}
-
-// merge keeps the larger of two numbers and what is true.
-func merge(into, from map[string]any) {
-	for name, v := range from {
-		old, ok := into[name]
-		if !ok || old == nil {
-			into[name] = v
-			continue
-		}
-		switch v := v.(type) {
-		case bool:
-			b, _ := old.(bool)
-			into[name] = b || v
-		case int64:
-			if n, ok := old.(int64); ok {
-				into[name] = max(n, v)
-			}
-		case float64:
-			if n, ok := old.(float64); ok {
-				into[name] = max(n, v)
-			}
-		}
-	}
+	return appendNumber(b, f)
 }

@@ -1,59 +1,55 @@
 package api
 
 import (
-	"encoding/json"
+	"cmp"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"github.com/llmgw/llmgw/internal/catalog"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
-// modelObject is one entry of the model list. Created and owner are constants
-// of LiteLLM, whatever the provider.
-type modelObject struct {
-	ID        string         `json:"id"`
-	Object    string         `json:"object"`
-	Created   int64          `json:"created"`
-	OwnedBy   string         `json:"owned_by"`
-	Mode      string         `json:"mode,omitempty"`
-	MaxInput  int64          `json:"max_input_tokens,omitempty"`
-	MaxOutput int64          `json:"max_output_tokens,omitempty"`
-	Metadata  *modelMetadata `json:"metadata,omitempty"`
-}
-
-type modelMetadata struct {
-	Fallbacks []string `json:"fallbacks"`
-}
-
-// newModelObject says what is known of the model behind a name: by its first
-// deployment, else by the name itself.
-func newModelObject(id string, d *call.Deployment) modelObject {
-	m := modelObject{ID: id, Object: "model", Created: 1677610602, OwnedBy: "openai"}
-	ask := []string{id}
+// appendModel writes one entry of the model list: what is known of the model
+// behind a name, by its first deployment, else by the name itself. Created and
+// owner are constants of LiteLLM, whatever the provider.
+func appendModel(b []byte, id string, d *call.Deployment, metadata func([]byte) []byte) []byte {
+	var mode string
+	var input, output int64
+	ask := [3]string{2: id}
 	if d != nil {
-		var own struct {
-			Base string `json:"base_model"`
+		for name, value := range members(d.Info) {
+			if string(name) == "base_model" {
+				ask[0], _ = textOf(value)
+			}
 		}
-		_ = json.Unmarshal(d.Info, &own) // written by ourselves
-		m.Mode, m.MaxInput = d.Mode, d.MaxInput
-		ask = []string{own.Base, d.Provider + "/" + d.Model, id}
+		mode, input, ask[1] = d.Mode, d.MaxInput, d.Provider+"/"+d.Model
 	}
 	for _, name := range ask {
 		if name == "" {
 			continue
 		}
 		if _, limits, caps, source := catalog.Model(name, "", catalog.Overrides{}); source.Known() {
-			if m.Mode == "" {
-				m.Mode = caps.Mode
-			}
-			if m.MaxInput == 0 {
-				m.MaxInput = limits.Input
-			}
-			m.MaxOutput = limits.Output
+			mode = cmp.Or(mode, caps.Mode)
+			input, output = cmp.Or(input, limits.Input), limits.Output
 			break
 		}
 	}
-	return m
+	b = appendText(append(b, `{"id":`...), id)
+	b = append(b, `,"object":"model","created":1677610602,"owned_by":"openai"`...)
+	if mode != "" {
+		b = appendText(append(b, `,"mode":`...), mode)
+	}
+	if input != 0 {
+		b = strconv.AppendInt(append(b, `,"max_input_tokens":`...), input, 10)
+	}
+	if output != 0 {
+		b = strconv.AppendInt(append(b, `,"max_output_tokens":`...), output, 10)
+	}
+	if metadata != nil {
+		b = metadata(b)
+	}
+	return append(b, '}')
 }
 
 // firsts are the first deployments of groups.
@@ -69,34 +65,38 @@ func (a *API) firsts() map[string]*call.Deployment {
 }
 
 func serveModels(a *API, x *exchange) int {
-	list := struct {
-		Data   []modelObject `json:"data"`
-		Object string        `json:"object"`
-	}{Data: []modelObject{}, Object: "list"}
 	groups := a.firsts()
 	q := x.r.URL.Query()
+	l := newListing(x.w, `{"data":[`)
 	for _, name := range a.o.Router.Models() {
-		m := newModelObject(name, groups[name])
+		if !l.entry() {
+			break
+		}
+		var metadata func([]byte) []byte
 		if q.Get("include_metadata") == "true" {
-			m.Metadata = &modelMetadata{Fallbacks: []string{}}
-			if a.o.Fallbacks != nil {
-				if chain := a.o.Fallbacks(name, q.Get("fallback_type")); chain != nil {
-					m.Metadata.Fallbacks = chain
+			metadata = func(b []byte) []byte {
+				chain := []string{}
+				if a.o.Fallbacks != nil {
+					chain = append(chain, a.o.Fallbacks(name, q.Get("fallback_type"))...)
 				}
+				b = append(append(b, `,"metadata":{"fallbacks":`...), marshal(chain)...)
+				return append(b, '}')
 			}
 		}
-		list.Data = append(list.Data, m)
+		l.b = appendModel(l.b, name, groups[name], metadata)
 	}
-	writeJSON(x.w, http.StatusOK, marshal(list))
-	return http.StatusOK
+	return l.end(`],"object":"list"}`)
 }
 
 func serveModel(a *API, x *exchange) int {
-	for _, name := range a.o.Router.Models() {
-		if name == x.value {
-			writeJSON(x.w, http.StatusOK, marshal(newModelObject(name, a.firsts()[name])))
-			return http.StatusOK
-		}
+	if !slices.Contains(a.o.Router.Models(), x.value) {
+		return detail(x.w, http.StatusNotFound, "The model `"+x.value+"` does not exist or is not accessible")
 	}
-	return detail(x.w, http.StatusNotFound, "The model `"+x.value+"` does not exist or is not accessible")
+	var first *call.Deployment
+	list := a.o.Router.Deployments()
+	if i := slices.IndexFunc(list, func(d *call.Deployment) bool { return d.Group == x.value }); i >= 0 {
+		first = list[i]
+	}
+	writeJSON(x.w, http.StatusOK, appendModel(nil, x.value, first, nil))
+	return http.StatusOK
 }
