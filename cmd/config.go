@@ -91,7 +91,7 @@ Exit codes: 0 serve would start (with --strict: and has nothing to warn about);
 		}
 		if err == nil {
 			facts := startcheck.Facts{Host: host, InsecureNoAuth: insecure, AllowMissingGuardrails: missGuardrails}
-			found = startcheck.Report(found, append(startcheck.Check(tree, facts), startcheck.Warnings(tree, facts)...))
+			found = startcheck.Report(found, startcheck.All(tree, facts))
 			found = startcheck.Report(found, leftOut(tree))
 		}
 		v := newValidation(tree, found)

@@ -41,7 +41,7 @@ func (s *settings) check(tree *config.Tree, findings []finding.Finding) []findin
 	if s.strictEnv {
 		refuseMissing(findings)
 	}
-	return startcheck.Report(findings, append(startcheck.Check(tree, checked), startcheck.Warnings(tree, checked)...))
+	return startcheck.Report(findings, startcheck.All(tree, checked))
 }
 
 // reloader reads the configuration anew while the gateway runs.

@@ -341,12 +341,28 @@ func targets(n *Node) []Target {
 	return list
 }
 
-// Model is one entry of model_list.
-type Model struct {
+// Entry is one entry of model_list, as it is written.
+type Entry struct {
 	Index  int
 	Node   *Node // the entry
 	Params *Node // litellm_params; nil when absent or not a mapping
 	Info   *Node // model_info; nil when absent or not a mapping
+}
+
+// ModelName is model_name, what clients send; empty when it is missing or not
+// known here.
+func (e Entry) ModelName() string {
+	n := e.Node.Get("model_name")
+	if n.IsNull() || n.Unknown {
+		return ""
+	}
+	name, _ := n.Scalar()
+	return name
+}
+
+// Model is one entry of model_list with its settings read.
+type Model struct {
+	Entry
 
 	Name          Value[string] // model_name, what clients send
 	ProviderModel Value[string] // litellm_params.model
@@ -370,48 +386,44 @@ type Model struct {
 }
 
 // Pos is where to point at for the entry as a whole: its first key.
-func (m Model) Pos() finding.Position {
-	if first := m.Node.At(0); first != nil && m.Node.Kind == Map {
+func (e Entry) Pos() finding.Position {
+	if first := e.Node.At(0); first != nil && e.Node.Kind == Map {
 		return first.Where()
 	}
-	return m.Node.Where()
+	return e.Node.Where()
 }
 
 // Models returns the entries of model_list in file order, incomplete ones too.
+// Reading all settings of each costs; who needs few of them uses Entries.
 func (t *Tree) Models() []Model {
-	items := t.Section("model_list")
-	if items.Len() == 0 || items.Kind != List {
-		return nil
-	}
-	models := make([]Model, 0, len(items.children))
-	for m := range t.EachModel() {
-		models = append(models, m)
+	var models []Model
+	for e := range t.Entries() {
+		models = append(models, t.model(e))
 	}
 	return models
 }
 
-// EachModel yields what Models returns, one at a time: of a list of half a
-// million entries all models together take gigabytes.
-func (t *Tree) EachModel() iter.Seq[Model] {
-	return func(yield func(Model) bool) {
+// Entries yields the entries of model_list in file order, incomplete ones too.
+func (t *Tree) Entries() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
 		items := t.Section("model_list")
 		if items.Len() == 0 || items.Kind != List {
 			return
 		}
 		for i, n := range items.children {
-			if !yield(t.model(i, n)) {
+			entry := mapping(n)
+			if !yield(Entry{Index: i, Node: n, Params: mapping(entry.Get("litellm_params")), Info: mapping(entry.Get("model_info"))}) {
 				return
 			}
 		}
 	}
 }
 
-func (t *Tree) model(i int, n *Node) Model {
-	m := Model{Index: i, Node: n}
-	entry := view{tree: t, section: n.Path(), node: mapping(n)}
-	params := view{tree: t, section: entry.section + ".litellm_params", node: mapping(entry.node.Get("litellm_params"))}
-	info := view{tree: t, section: entry.section + ".model_info", node: mapping(entry.node.Get("model_info"))}
-	m.Params, m.Info = params.node, info.node
+func (t *Tree) model(e Entry) Model {
+	m := Model{Entry: e}
+	entry := view{tree: t, section: e.Node.Path(), node: mapping(e.Node)}
+	params := view{tree: t, section: entry.section + ".litellm_params", node: e.Params}
+	info := view{tree: t, section: entry.section + ".model_info", node: e.Info}
 	m.Name = entry.text("model_name", "")
 	m.ProviderModel = params.text("model", "")
 	m.Provider = params.text("custom_llm_provider", "")

@@ -20,7 +20,7 @@ func (c *checker) numbers() {
 	for _, n := range c.tree.Get("litellm_settings.cache_params").Items() {
 		c.number(litellm.SectionCacheParams, n)
 	}
-	for m := range c.tree.EachModel() {
+	for m := range c.tree.Entries() {
 		for _, n := range m.Params.Items() {
 			c.number(litellm.SectionLiteLLMParams, n)
 		}

@@ -31,7 +31,7 @@ func (c *checker) sections() {
 
 // models refuses entries that nobody could call.
 func (c *checker) models() {
-	for m := range c.tree.EachModel() {
+	for m := range c.tree.Entries() {
 		path := m.Node.Path()
 		if m.Node.Kind != config.Map {
 			c.refuse(m.Pos(), path, "CFG010", path+" is "+m.Node.Kind.String()+", a mapping with model_name and litellm_params is expected",
@@ -72,7 +72,7 @@ func (c *checker) models() {
 	}
 }
 
-func (c *checker) incomplete(m config.Model, message, fix string) {
+func (c *checker) incomplete(m config.Entry, message, fix string) {
 	pos := m.Pos()
 	c.refuse(pos, m.Node.Path(), "CFG010", message, fix)
 }
@@ -213,11 +213,11 @@ func (c *checker) dangling() {
 	router := c.tree.Router()
 	c.aliases(router.Aliases)
 	groups := map[string]bool{}
-	for m := range c.tree.EachModel() {
-		if strings.Contains(m.Name.V, "*") {
+	for m := range c.tree.Entries() {
+		if strings.Contains(m.ModelName(), "*") {
 			return // a wildcard may answer for anything
 		}
-		groups[m.Name.V] = true
+		groups[m.ModelName()] = true
 	}
 	for _, a := range router.Aliases {
 		groups[a.Name] = true
@@ -263,13 +263,13 @@ func (c *checker) dangling() {
 // every request for them fails.
 func (c *checker) aliases(list []config.Alias) {
 	served, to := map[string]bool{}, map[string]string{}
-	for m := range c.tree.EachModel() {
+	for m := range c.tree.Entries() {
 		id, _ := m.Info.Get("id").Scalar()
 		model, _ := m.Params.Get("model").Scalar()
-		if strings.Contains(m.Name.V, "*") {
+		if strings.Contains(m.ModelName(), "*") {
 			return // a wildcard may answer for anything
 		}
-		served[m.Name.V], served[id], served[model] = true, true, true
+		served[m.ModelName()], served[id], served[model] = true, true, true
 	}
 	for _, a := range list {
 		to[a.Name] = a.Group

@@ -54,20 +54,21 @@ func Loopback(host string) bool {
 // Check returns every reason not to start, all at once, each of severity Error;
 // an empty list means that serve may start.
 func Check(tree *config.Tree, facts Facts) []finding.Finding {
-	return only(finding.Error, all(tree, facts))
+	return only(finding.Error, All(tree, facts))
 }
 
 // Warnings returns what has to be said at start although it is no reason not to:
 // overrides in force, settings that do less than they seem to.
 func Warnings(tree *config.Tree, facts Facts) []finding.Finding {
-	return only(finding.Warning, all(tree, facts))
+	return only(finding.Warning, All(tree, facts))
 }
 
 func only(s finding.Severity, list []finding.Finding) []finding.Finding {
 	return slices.DeleteFunc(list, func(f finding.Finding) bool { return f.Severity != s })
 }
 
-func all(tree *config.Tree, facts Facts) []finding.Finding {
+// All returns what Check and Warnings return, for the price of one.
+func All(tree *config.Tree, facts Facts) []finding.Finding {
 	c := &checker{tree: tree, facts: facts, env: tree.Env()}
 	c.masterKey()
 	c.database()

@@ -10,7 +10,7 @@ import (
 
 // describe keeps what an entry says about itself, for /model/info. Nothing that
 // can be a credential is part of it.
-func (l *loader) describe(d *call.Deployment, m config.Model) {
+func (l *loader) describe(d *call.Deployment, m config.Entry) {
 	d.Info = object(m.Info)
 	d.Params = object(m.Params)
 }

@@ -208,7 +208,7 @@ func (l *loader) megabytes(n *config.Node) int64 {
 
 func (l *loader) models() {
 	ids := map[string]*config.Node{}
-	for _, m := range l.tree.Models() {
+	for m := range l.tree.Entries() {
 		d, err := l.deployment(m)
 		if err != nil {
 			name, _ := m.Node.Get("model_name").Scalar()
@@ -227,7 +227,7 @@ func (l *loader) models() {
 }
 
 // deployment reads one entry of model_list.
-func (l *loader) deployment(m config.Model) (*call.Deployment, error) {
+func (l *loader) deployment(m config.Entry) (*call.Deployment, error) {
 	name, ok := m.Node.Get("model_name").Scalar()
 	if !ok || name == "" {
 		return nil, errors.New("model_name is missing")
@@ -285,7 +285,7 @@ func (l *loader) credential(p *config.Node) *config.Node {
 
 // prices is what an entry says about its price; where it says nothing the price
 // list is asked.
-func (l *loader) prices(m config.Model) account.Prices {
+func (l *loader) prices(m config.Entry) account.Prices {
 	p := account.Prices{}
 	for _, section := range []*config.Node{m.Params, m.Info} {
 		for _, n := range section.Items() {

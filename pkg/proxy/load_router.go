@@ -207,7 +207,7 @@ func (l *loader) allowedFails(n *config.Node) map[call.Class]int {
 }
 
 // routing reads what the router wants to know of a deployment.
-func (l *loader) routing(d *call.Deployment, m config.Model) {
+func (l *loader) routing(d *call.Deployment, m config.Entry) {
 	p, info := m.Params, m.Info
 	d.Configured, _ = p.Get("model").Scalar()
 	limit := func(name string) float64 {

@@ -20,7 +20,7 @@ func (l *loader) unserved() {
 		u.keys(s, l.tree.Section(s))
 	}
 	u.keys(litellm.SectionCacheParams, l.tree.Get("litellm_settings.cache_params"))
-	for _, m := range l.tree.Models() {
+	for m := range l.tree.Entries() {
 		u.keys(litellm.SectionLiteLLMParams, m.Params)
 		u.keys(litellm.SectionModelInfo, m.Info)
 	}
