@@ -68,23 +68,16 @@ func (p *Provider) baseline(ctx context.Context, q BaselineRequest, r *BaselineR
 	}
 	defer s.close()
 	return s.locked(ctx, &r.Lock, &r.Warnings, func() error {
-		_, there, err := s.tables(ctx)
+		had, err := s.record(ctx)
 		if err != nil {
-			return s.failure(ctx, "listing the tables", err)
+			return err
 		}
-		var rows []Row
-		if there {
-			if rows, err = s.rows(ctx); err != nil {
-				return s.failure(ctx, "reading the history", err)
-			}
-		}
-		p.adopt(rows)
 		r.Set, r.From, r.Found = p.set.Name, p.set.From, len(p.set.Migrations)
 		if !p.set.FilesAtHand() {
 			return needFiles(p.set.Head())
 		}
 		if !q.Repair {
-			if n := foreign(p.set, rows); n > 0 {
+			if n := foreign(p.set, had.rows); n > 0 {
 				return &Error{
 					Code: "LM0009", kind: kindRefused,
 					Message: fmt.Sprintf("the database has a history already (%s)", plural(n, "row", "rows")),
@@ -92,10 +85,10 @@ func (p *Provider) baseline(ctx context.Context, q BaselineRequest, r *BaselineR
 				}
 			}
 		}
-		if failed := failedOf(rows); len(failed) > 0 {
+		if failed := failedOf(had.rows); len(failed) > 0 {
 			return failedRows(failed)
 		}
-		return s.baseline(ctx, q, rows, r)
+		return s.baseline(ctx, q, had.rows, r)
 	})
 }
 

@@ -330,22 +330,14 @@ func (p *Provider) before(a, b string) bool {
 // survey reads the history and compares; a missing table is an empty history,
 // unless there are other tables.
 func (s *session) survey(ctx context.Context) (outlook, error) {
-	others, there, err := s.tables(ctx)
+	had, err := s.record(ctx)
 	if err != nil {
-		return outlook{}, s.failure(ctx, "listing the tables", err)
+		return outlook{}, err
 	}
-	if !there {
-		if len(others) > 0 {
-			return outlook{}, s.unmanaged(others)
-		}
-		return compare(s.p.set, nil), nil
+	if !had.there && len(had.others) > 0 {
+		return outlook{}, s.unmanaged(had.others)
 	}
-	rows, err := s.rows(ctx)
-	if err != nil {
-		return outlook{}, s.failure(ctx, "reading the history", err)
-	}
-	s.p.adopt(rows)
-	return compare(s.p.set, rows), nil
+	return compare(s.p.set, had.rows), nil
 }
 
 // autoBaseline gives the database the history that its schema shows.

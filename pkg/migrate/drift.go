@@ -43,16 +43,10 @@ func (p *Provider) Diff(ctx context.Context, q DiffRequest) (*DiffResult, error)
 	}
 	defer s.close()
 	r.Database = s.database()
-	if _, there, err := s.tables(ctx); err != nil {
-		return r, s.failure(ctx, "listing the tables", err)
-	} else if there {
-		rows, err := s.rows(ctx)
-		if err != nil {
-			return r, s.failure(ctx, "reading the history", err)
-		}
-		p.adopt(rows)
-		r.Set, r.From, r.Head = p.set.Name, p.set.From, p.set.Head()
+	if _, err := s.record(ctx); err != nil {
+		return r, err
 	}
+	r.Set, r.From, r.Head = p.set.Name, p.set.From, p.set.Head()
 	if !p.set.FilesAtHand() {
 		return r, needFiles(p.set.Head())
 	}

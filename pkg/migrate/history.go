@@ -101,6 +101,30 @@ func (s *session) rows(ctx context.Context) ([]Row, error) {
 	})
 }
 
+// record is what a schema holds of its past.
+type record struct {
+	there  bool // the history has its table
+	rows   []Row
+	others []string // the other tables
+}
+
+// record reads it, a history without a table as one without rows, and settles
+// which set that history belongs to.
+func (s *session) record(ctx context.Context) (record, error) {
+	var had record
+	var err error
+	if had.others, had.there, err = s.tables(ctx); err != nil {
+		return had, s.failure(ctx, "listing the tables", err)
+	}
+	if had.there {
+		if had.rows, err = s.rows(ctx); err != nil {
+			return had, s.failure(ctx, "reading the history", err)
+		}
+	}
+	s.p.adopt(had.rows)
+	return had, nil
+}
+
 func parseTime(text *string) (*time.Time, error) {
 	if text == nil {
 		return nil, nil

@@ -535,21 +535,14 @@ func (s *session) findIndexes(ctx context.Context, r *IndexesResult) error {
 	if err != nil {
 		return s.failure(ctx, "reading the schema", err)
 	}
-	_, there, err := s.tables(ctx)
+	had, err := s.record(ctx)
 	if err != nil {
-		return s.failure(ctx, "listing the tables", err)
+		return err
 	}
-	var rows []Row
-	if there {
-		if rows, err = s.rows(ctx); err != nil {
-			return s.failure(ctx, "reading the history", err)
-		}
-	}
-	s.p.adopt(rows)
 	r.Set = s.p.set.Name
 	var chain []Migration
 	for _, m := range s.p.set.Migrations {
-		if slices.ContainsFunc(rows, func(row Row) bool { return row.Name == m.Name && row.Applied() }) {
+		if slices.ContainsFunc(had.rows, func(row Row) bool { return row.Name == m.Name && row.Applied() }) {
 			chain = append(chain, m)
 		}
 	}

@@ -61,27 +61,20 @@ func (p *Provider) resolve(ctx context.Context, q ResolveRequest, r *ResolveResu
 	}
 	defer s.close()
 	return s.locked(ctx, &r.Lock, &r.Warnings, func() error {
-		_, there, err := s.tables(ctx)
+		had, err := s.record(ctx)
 		if err != nil {
-			return s.failure(ctx, "listing the tables", err)
+			return err
 		}
-		var rows []Row
-		if there {
-			if rows, err = s.rows(ctx); err != nil {
-				return s.failure(ctx, "reading the history", err)
-			}
-		}
-		if len(q.RolledBack) > 0 && !there {
+		if len(q.RolledBack) > 0 && !had.there {
 			return &Error{Code: "LM0003", kind: kindUsage, Message: fmt.Sprintf("there is nothing to mark rolled back: schema %q has no %s table, no migration ever began there", p.target.Schema, historyName)}
 		}
-		p.adopt(rows)
 		r.Set, r.From = p.set.Name, p.set.From
-		todo, err := p.marks(q, rows)
+		todo, err := p.marks(q, had.rows)
 		if err != nil {
 			return err
 		}
 		if q.Verify {
-			if err := s.verify(ctx, todo, rows); err != nil {
+			if err := s.verify(ctx, todo, had.rows); err != nil {
 				return err
 			}
 		}
@@ -92,7 +85,7 @@ func (p *Provider) resolve(ctx context.Context, q ResolveRequest, r *ResolveResu
 				}
 			}
 			for _, m := range todo {
-				for _, row := range rows {
+				for _, row := range had.rows {
 					if row.Name == m.Name && row.Failed() {
 						if err := s.markRolledBackByHand(ctx, row.ID, q.Reason); err != nil {
 							return s.failure(ctx, "marking "+m.Name+" rolled back", err)
@@ -106,7 +99,7 @@ func (p *Provider) resolve(ctx context.Context, q ResolveRequest, r *ResolveResu
 			}
 			for _, name := range q.RolledBack {
 				n := 0
-				for _, row := range rows {
+				for _, row := range had.rows {
 					if row.Name == name && row.Failed() {
 						n++
 						if err := s.markRolledBackByHand(ctx, row.ID, q.Reason); err != nil {

@@ -56,28 +56,21 @@ func (p *Provider) Status(ctx context.Context) (*StatusResult, error) {
 	}
 	defer s.close()
 	r.Database = s.database()
-	others, there, err := s.tables(ctx)
+	had, err := s.record(ctx)
 	if err != nil {
-		return r, s.failure(ctx, "listing the tables", err)
-	}
-	var rows []Row
-	if there {
-		if rows, err = s.rows(ctx); err != nil {
-			return r, s.failure(ctx, "reading the history", err)
-		}
+		return r, err
 	}
 	if r.Holder, err = s.holder(ctx); err != nil {
 		r.Holder = nil // not everybody may look; it is an extra
 	}
-	p.adopt(rows)
 	r.Set, r.From, r.Found, r.Head = p.set.Name, p.set.From, len(p.set.Migrations), p.set.Head()
-	r.fill(p.set, rows)
-	r.Managed, r.Empty = there, !there && len(others) == 0
-	if e := checkOwner(p.set, rows); e != nil {
+	r.fill(p.set, had.rows)
+	r.Managed, r.Empty = had.there, !had.there && len(had.others) == 0
+	if e := checkOwner(p.set, had.rows); e != nil {
 		return r, e
 	}
-	if !there && len(others) > 0 {
-		r.InSync, r.unmanaged = false, s.unmanaged(others)
+	if !had.there && len(had.others) > 0 {
+		r.InSync, r.unmanaged = false, s.unmanaged(had.others)
 	}
 	return r, nil
 }
