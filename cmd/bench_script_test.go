@@ -35,7 +35,7 @@ func scriptExec(ts *testscript.TestScript, args []string) (*exec.Cmd, context.Ca
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "NO_COLOR", "TMPDIR", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "NO_COLOR", "TMPDIR", "GOCOVERDIR", "GORACE"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

@@ -12,7 +12,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"exits": exits,
 }
 
-// exits runs llmgw and demands an exit code: exits 2 doctor --nonsense.
+// exits runs llmgw and demands an exit code: exits 2 doctor --nonsense. In place
+// of ! exec, which any failure satisfies, a data race included.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: exits CODE ARGS...")

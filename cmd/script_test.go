@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -17,9 +19,33 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) {
-	run := func() { os.Exit(Execute(os.Args, SystemStreams())) }
+	testenv.EndAtOnce()
+	run := func() {
+		endAfter(os.Getenv(limitVariable))
+		os.Exit(Execute(os.Args, SystemStreams()))
+	}
 	testscript.Main(m, map[string]func(){"llmgw": run, "litellm": run})
 }
+
+// limitVariable says how long a program of a script may run. A server that
+// starts where a script expects a refusal would hold the script for as long as
+// all tests may take.
+const limitVariable = "SCRIPT_LIMIT"
+
+func endAfter(limit string) {
+	d, err := time.ParseDuration(limit)
+	if err != nil {
+		return
+	}
+	time.AfterFunc(d, func() {
+		fmt.Fprintf(os.Stderr, "%s=%s is over and the program still runs:\n", limitVariable, d)
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		os.Exit(limitCode)
+	})
+}
+
+// limitCode is timeout(1)'s; llmgw has no use for it.
+const limitCode = 124
 
 // TestScripts runs the whole program as a user would: one txtar file a
 // behaviour, named command_behaviour.txtar.
@@ -43,6 +69,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("GORACE", os.Getenv("GORACE"))
+			env.Setenv(limitVariable, "1m")
 			return nil
 		},
 		Cmds: commands,

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/llmgw/llmgw/cmd"
+	"github.com/llmgw/llmgw/internal/testenv"
 	"github.com/llmgw/llmgw/pkg/mock"
 )
 
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(cmd.Execute(os.Args, cmd.SystemStreams()))
 	}
+	testenv.EndAtOnce()
 	os.Exit(m.Run())
 }
 

@@ -46,6 +46,17 @@ func NeedFile(t testing.TB, path, what, how string) string {
 	return path
 }
 
+// EndAtOnce lets the programs that a test starts end when they are done. One
+// that is built with the race detector, a test binary above all, sleeps for a
+// second first, in case another goroutine races meanwhile; reports that have
+// begun are waited for all the same. TestMain calls it.
+func EndAtOnce() {
+	const option = "atexit_sleep_ms="
+	if set := os.Getenv("GORACE"); !strings.Contains(set, option) {
+		os.Setenv("GORACE", strings.TrimSpace(option+"0 "+set))
+	}
+}
+
 // Data returns the folder with test data that is not part of the repository:
 // LLMGW_TESTDATA if set, else shared/data beside the repository.
 func Data(t testing.TB) string {
