@@ -5,58 +5,66 @@ import "github.com/llmgw/llmgw/pkg/proxy/call"
 // answer is what one JSON object of an upstream tells: a whole response or one
 // event of a stream. Spans point into the text that was read.
 type answer struct {
-	model  span // of a string, quotes included
-	id     span // of a string, without quotes
+	label
 	fault  span // of a member "error" that is not null, here or in a choice
 	finish span // of the last finish_reason that is not null, without quotes
-	usage  call.Usage
-	// usageSpan is the value of the top-level usage when it is an object.
-	usageSpan span
 	// choices is their number, -1 when there is no such array.
 	choices int
 	// text is the length of what the model wrote, as JSON text.
 	text int
 }
 
+// label is what an answer says of itself in every API of OpenAI's.
+type label struct {
+	model     span // of a string, quotes included
+	id        span // of a string, without quotes
+	usage     call.Usage
+	usageSpan span // of an object
+}
+
+// take reads the value of a member of the answer itself if its name is one of
+// label's; it leaves any other where it is.
+func (l *label) take(c *cursor, k key) bool {
+	start := c.i
+	// No provider escapes these names; one that did would go unread, not
+	// misread.
+	switch string(c.b[k.start:k.end]) {
+	case "model":
+		if c.skip(); c.b[start] == '"' {
+			l.model = span{start, c.i}
+		}
+	case "id":
+		if c.skip(); c.b[start] == '"' {
+			l.id = span{start + 1, c.i - 1}
+		}
+	case "usage":
+		if u, ok := decodeUsage(c); ok {
+			l.usage = u
+		}
+		if c.b[start] == '{' {
+			l.usageSpan = span{start, c.i}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 // read reads the object at the cursor. The cursor tells whether it failed.
 func (a *answer) read(c *cursor) {
 	*a = answer{choices: -1}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
-		start := c.i
-		// No provider escapes these names; one that did would go unread, not
-		// misread.
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		switch string(c.b[k.start:k.end]) {
-		case "model":
-			if c.skip(); c.b[start] == '"' {
-				a.model = span{start, c.i}
-			}
-		case "id":
-			if c.skip(); c.b[start] == '"' {
-				a.id = span{start + 1, c.i - 1}
-			}
 		case "choices":
 			a.readChoices(c)
-		case "usage":
-			if u, ok := decodeUsage(c); ok {
-				a.usage = u
-			}
-			if c.b[start] == '{' {
-				a.usageSpan = span{start, c.i}
-			}
 		case "x_groq":
 			a.readGroq(c)
 		case "error":
 			a.readFault(c)
+		case "id", "model", "usage": // asked here, too: a call for every other name is felt
+			a.take(c, k)
 		default:
 			c.skip()
-		}
-		if c.bad >= 0 {
-			return
 		}
 	}
 }
@@ -80,12 +88,7 @@ func (a *answer) readGroq(c *cursor) {
 		c.skip()
 		return
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		if string(c.b[k.start:k.end]) != "usage" {
 			c.skip()
 			continue
@@ -114,12 +117,7 @@ func (a *answer) readChoices(c *cursor) {
 }
 
 func (a *answer) readChoice(c *cursor) {
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		start := c.i
 		switch string(c.b[k.start:k.end]) {
 		case "finish_reason":
@@ -146,12 +144,7 @@ func (a *answer) readMessage(c *cursor) {
 		c.skip()
 		return
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		start := c.i
 		if !c.skip() {
 			return

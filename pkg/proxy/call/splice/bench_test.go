@@ -101,6 +101,24 @@ func BenchmarkTapEvent(b *testing.B) {
 	}
 }
 
+func BenchmarkResponseEvents(b *testing.B) {
+	created := "event: response.created\ndata: " + `{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","object":"response","created_at":1700000000,"status":"in_progress","model":"gpt-4o-mini-2024-07-18","output":[],"usage":null}}` + "\n\n"
+	delta := "event: response.output_text.delta\ndata: " + `{"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_1","output_index":0,"content_index":0,"delta":" word","logprobs":[]}` + "\n\n"
+	for name, event := range map[string]string{"created": created, "delta": delta} {
+		b.Run(name, func(b *testing.B) {
+			var t ResponseEvents
+			t.Reset("fast")
+			b.ReportAllocs()
+			b.SetBytes(int64(len(event)))
+			for b.Loop() {
+				if out, err := t.Advance(copy(t.Space(), event)); err != nil || len(out) == 0 {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // The ceilings of what one request may allocate here. Raising one takes a
 // commit that says why.
 func TestAllocationCeilings(t *testing.T) {

@@ -132,6 +132,21 @@ func (c *cursor) member(first bool) (k key, ok bool) {
 	return k, true
 }
 
+// first enters the object at the cursor and moves to the value of its first
+// member; next moves to the one after it:
+//
+//	for k, ok := c.first(); ok; k, ok = c.next() {
+//
+// The body consumes the value. A failure ends the loop.
+func (c *cursor) first() (key, bool) {
+	if !c.enter('{') {
+		return key{}, false
+	}
+	return c.member(true)
+}
+
+func (c *cursor) next() (key, bool) { return c.member(false) }
+
 // element moves to the next element of the array that was entered. It returns
 // false at the closing bracket, which it consumes, and on failure.
 func (c *cursor) element(first bool) bool { return c.separator(first, ']') }

@@ -74,12 +74,7 @@ func (c *cursor) object(visit func(name string)) {
 		c.skip()
 		return
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		visit(string(c.b[k.start:k.end]))
 		if c.bad >= 0 {
 			return

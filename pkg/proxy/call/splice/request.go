@@ -65,12 +65,7 @@ func (r *Request) Scan(body []byte) error {
 	if body[c.i] != '{' {
 		return r.notObject(&c)
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			break
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		e := entry{name: int32(k.start), nameEnd: int32(k.end), value: int32(c.i), escaped: k.escaped}
 		e.member = lookupKey(body[k.start:k.end], k.escaped)
 		if e.member != other {
@@ -132,12 +127,7 @@ func (r *Request) options(c *cursor) error {
 	if c.b[c.i] != '{' {
 		return invalid("stream_options", "Invalid type for 'stream_options': expected an object")
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return nil
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		start := c.i
 		if !c.skip() {
 			return nil
@@ -151,6 +141,7 @@ func (r *Request) options(c *cursor) error {
 		r.usageSpan = span{start, c.i}
 		r.usage = string(c.b[start:c.i]) == "true"
 	}
+	return nil
 }
 
 // notObject tells broken JSON from JSON of another kind.

@@ -183,20 +183,14 @@ func eventData(raw []byte) (data []byte, at, lines int) {
 
 // responseEvent is what is read of an event.
 type responseEvent struct {
-	kind, id span // without quotes
-	model    span // with them
-	usage    call.Usage
-	text     int // length of the text it adds
-	fault    bool
+	label      // of the response in it
+	kind  span // without quotes
+	text  int  // length of the text it adds
+	fault bool
 }
 
 func (e *responseEvent) read(c *cursor) {
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		start := c.i
 		switch string(c.b[k.start:k.end]) {
 		case "type":
@@ -215,9 +209,6 @@ func (e *responseEvent) read(c *cursor) {
 		default:
 			c.skip()
 		}
-		if c.bad >= 0 {
-			return
-		}
 	}
 }
 
@@ -226,31 +217,9 @@ func (e *responseEvent) readResponse(c *cursor) {
 		c.skip()
 		return
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
-		start := c.i
-		switch string(c.b[k.start:k.end]) {
-		case "model":
-			if c.skip(); c.b[start] == '"' {
-				e.model = span{start, c.i}
-			}
-		case "id":
-			if c.skip(); c.b[start] == '"' {
-				e.id = span{start + 1, c.i - 1}
-			}
-		case "usage":
-			if u, ok := decodeUsage(c); ok {
-				e.usage = u
-			}
-		default:
+	for k, ok := c.first(); ok; k, ok = c.next() {
+		if !e.take(c, k) {
 			c.skip()
-		}
-		if c.bad >= 0 {
-			return
 		}
 	}
 }

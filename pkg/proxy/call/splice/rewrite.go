@@ -255,12 +255,7 @@ func (r *Request) appendMetadata(dst []byte) []byte {
 func (r *Request) eachMetadata(f func(start, end int)) {
 	e := &r.entries[r.at[Metadata]-1]
 	c := cursor{b: r.body[:e.end], i: int(e.value), bad: -1, nest: &r.nest}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, ok := c.member(first)
-		if !ok {
-			return
-		}
+	for k, ok := c.first(); ok; k, ok = c.next() {
 		value := c.i
 		if !c.skip() {
 			return

@@ -18,12 +18,7 @@ func decodeUsage(c *cursor) (u call.Usage, ok bool) {
 		return u, false
 	}
 	var total bool
-	c.enter('{')
-	for first := true; ; first = false {
-		k, more := c.member(first)
-		if !more {
-			break
-		}
+	for k, more := c.first(); more; k, more = c.next() {
 		switch string(c.b[k.start:k.end]) {
 		case "prompt_tokens", "input_tokens":
 			u.PromptTokens, ok = c.count(u.PromptTokens, ok)
@@ -66,12 +61,7 @@ func (c *cursor) details(u *call.Usage, audio, image *int64) {
 		c.skip()
 		return
 	}
-	c.enter('{')
-	for first := true; ; first = false {
-		k, more := c.member(first)
-		if !more {
-			return
-		}
+	for k, more := c.first(); more; k, more = c.next() {
 		switch string(c.b[k.start:k.end]) {
 		case "cached_tokens":
 			u.CachedTokens, _ = c.count(u.CachedTokens, false)
