@@ -1,6 +1,7 @@
 // Package testenv gives tests real servers to talk to: PostgreSQL and Redis
 // on random loopback ports, started at the first use in a test process and
-// gone soon after it, also when it crashed.
+// gone soon after it, also when it crashed; and what tests of several packages
+// need beside them, as certificates.
 //
 // Tests import it; nothing else may. Nothing runs at import: a package that
 // does not call it pays nothing. A component that is not installed skips the

@@ -54,8 +54,6 @@ const (
 	firstEvent = `data: {"id":"c1","model":"up","choices":[{"index":0,"delta":{"content":"Hi"}}]}` + "\n\n"
 )
 
-func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
-
 // TestUpstreamMisbehaviour: whatever an upstream does, the client gets one
 // well-formed error, and nothing is left behind.
 func TestUpstreamMisbehaviour(t *testing.T) {

@@ -1,40 +1,16 @@
 package proxy
 
 import (
-	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
-
-const smallChat = `{"model":"fast","messages":[]}`
-
-// raw builds a request with a key, so that only its form can be what is wrong.
-func raw(requestLine, headers, body string) string {
-	return requestLine + "\r\nHost: x\r\nAuthorization: Bearer " + testKey + "\r\nContent-Type: application/json\r\n" + headers + "\r\n" + body
-}
-
-const chatLine = "POST /v1/chat/completions HTTP/1.1"
-
-func sized(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
-
-func inChunks(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
 
 // good is a whole request. Where it stands behind another's body it is what a
 // smuggler wants to have served.
@@ -150,61 +126,6 @@ func malformed() map[string]string {
 
 func lastChunkAnd(rest string) string { return "0\r\n\r\n" + rest }
 
-// exchangeRaw sends bytes and returns the status of every answer, and whether
-// the connection ended. It waits for so many answers; for 0 it waits for the
-// end, and ends its own side when nothing happens, but not at once: a server
-// may take that for a client that has left.
-func exchangeRaw(t testing.TB, dial func() (net.Conn, error), send string, answers int) (statuses []int, ended bool) {
-	t.Helper()
-	c, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	over := make(chan struct{})
-	defer close(over)
-	go func() {
-		_, _ = io.WriteString(c, send) // an early refusal may cut it
-		if answers > 0 {
-			return
-		}
-		select {
-		case <-time.After(250 * time.Millisecond):
-			_ = c.(interface{ CloseWrite() error }).CloseWrite()
-		case <-over:
-		}
-	}()
-	br := bufio.NewReader(c)
-	for answers == 0 || len(statuses) < answers {
-		resp, err := http.ReadResponse(br, nil)
-		if err != nil {
-			timeout, ok := err.(net.Error)
-			return statuses, !ok || !timeout.Timeout()
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		statuses = append(statuses, resp.StatusCode)
-	}
-	return statuses, false
-}
-
-// onBothListeners runs f before a gateway without TLS and one with it.
-func onBothListeners(t *testing.T, c func() Config, f func(t *testing.T, dial func() (net.Conn, error))) {
-	t.Run("plain", func(t *testing.T) {
-		p, _ := gateway(t, c())
-		f(t, func() (net.Conn, error) { return net.Dial("tcp", p.Addr().String()) })
-	})
-	t.Run("TLS", func(t *testing.T) {
-		secured := c()
-		secured.Listener.CertFile, secured.Listener.KeyFile = selfSigned(t)
-		p, _ := gateway(t, secured)
-		f(t, func() (net.Conn, error) {
-			return tls.Dial("tcp", p.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's own
-		})
-	})
-}
-
 // TestMalformedRequestsAreNeverForwarded: each gets a refusal or the end of its
 // connection, and the upstream hears nothing of it.
 func TestMalformedRequestsAreNeverForwarded(t *testing.T) {
@@ -294,41 +215,4 @@ func TestOddButSoundRequestsAreServed(t *testing.T) {
 			})
 		}
 	})
-}
-
-// selfSigned writes a certificate and its key.
-func selfSigned(t testing.TB) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
-
-func oneByOne(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		fmt.Fprintf(&b, "1\r\n%c\r\n", s[i])
-	}
-	return b.String()
 }

@@ -1,22 +1,16 @@
 package server
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/llmgw/llmgw/internal/testenv"
 )
 
 // cutConn hands text out in reads of n bytes.
@@ -93,7 +87,7 @@ func BenchmarkGuard(b *testing.B) {
 }
 
 func TestTLSIsTheNewOneAndHTTP2ComesThrough(t *testing.T) {
-	certFile, keyFile := selfSigned(t)
+	certFile, keyFile := testenv.Certificate(t, "localhost")
 	s := serving(t, Options{CertFile: certFile, KeyFile: keyFile, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil || !r.TLS.HandshakeComplete {
 			t.Error("the handler knows nothing of TLS")
@@ -150,33 +144,4 @@ func TestTLSIsTheNewOneAndHTTP2ComesThrough(t *testing.T) {
 	}
 	resp.Body.Close()
 	tr.CloseIdleConnections()
-}
-
-// selfSigned writes a certificate and its key.
-func selfSigned(t testing.TB) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
