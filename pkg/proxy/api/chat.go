@@ -31,6 +31,7 @@ type chat struct {
 	request splice.Request
 	// exchange is the attempt being made; nil between attempts.
 	exchange wire.Exchange
+	live     streaming
 
 	kept cached
 	own  fallbacks
@@ -125,7 +126,9 @@ func (c *chat) run(x *exchange) int {
 		if w := c.a.o.Watch; w != nil {
 			defer w.End(w.Begin(&c.call))
 		}
-		err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
+		if err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c); err == call.Begun {
+			err = c.follow()
+		}
 	}
 	c.call.Err = err
 	began := c.stopPings()
@@ -298,7 +301,7 @@ func invalidModel(route, model string) *call.Error {
 }
 
 // Attempt implements call.Attempter.
-func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *call.Error {
+func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (failure *call.Error) {
 	c.limit = l.Timeout
 	if c.call.Stream {
 		c.limit = l.Stream
@@ -331,7 +334,11 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) *
 		o.AskUsage, o.HideUsage = c.usage(d)
 	}
 	c.exchange = lane.Open(o)
-	defer c.closeExchange()
+	defer func() {
+		if failure != call.Begun {
+			c.closeExchange()
+		}
+	}()
 	if c.out == nil {
 		c.out = takeBuffer()
 	}

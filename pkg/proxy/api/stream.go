@@ -20,40 +20,99 @@ var errStalled = errors.New("nothing came for too long")
 // its connection can be used again.
 const drainPatience = 100 * time.Millisecond
 
-// stream serves an answer of server-sent events. Until the first event nothing
-// is sent, so that a failure before it is an ordinary error, or another
-// attempt; after it a failure is an event, and the stream ends without [DONE].
-func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
-	attempt, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c.pings(d)
-	dog := watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, cancel)
-	defer dog.stop()
+// streaming is a stream on its way. It lies in the chat, not on the stack: a
+// stream waits with its stack, which is to be small.
+type streaming struct {
+	client, attempt context.Context
+	cancel          context.CancelCauseFunc
+	dog             *watchdog
+	deployment      *call.Deployment
+	limits          call.Limits
+	resp            call.Response
+	lease           call.Lease
+	waiter          call.Waiter // the body, if it can wait without a buffer
+}
 
-	begin := time.Now()
-	c.call.UpstreamStart = begin
-	resp, lease, err := c.send(attempt, lane, lane.Target().StreamHeader, time.Time{})
-	if err != nil {
-		return c.broken(ctx, attempt, d, l, err)
+// stream begins to serve an answer of server-sent events. Until the first event
+// nothing is sent, so that a failure before it is an ordinary error, or another
+// attempt. With the first event it returns call.Begun, and follow serves the
+// rest.
+func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) (failure *call.Error) {
+	s := &c.live
+	*s = streaming{client: ctx, deployment: d, limits: l}
+	s.attempt, s.cancel = context.WithCancelCause(ctx)
+	defer func() {
+		if failure != call.Begun {
+			c.leave()
+		}
+	}()
+	c.pings(d)
+	s.dog = watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, s.cancel)
+
+	c.call.UpstreamStart = time.Now()
+	var err error
+	if s.resp, s.lease, err = c.send(s.attempt, lane, lane.Target().StreamHeader, time.Time{}); err != nil {
+		return c.broken(ctx, s.attempt, d, l, err)
 	}
-	defer resp.Body.Close()
-	if resp.Status >= 300 || resp.Status < 200 {
-		defer c.sent(lease)
+	if s.resp.Status >= 300 || s.resp.Status < 200 {
+		defer c.sent(s.lease)
 		if c.answer == nil {
 			c.answer = takeBuffer()
 		}
-		c.answer.b, _ = readAnswer(resp.Body, resp.Length, c.answer.b, errorBodyLimit)
-		c.call.UpstreamTime = time.Since(begin)
-		return c.refused(d, &resp, c.answer.b)
+		c.answer.b, _ = readAnswer(s.resp.Body, s.resp.Length, c.answer.b, errorBodyLimit)
+		c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
+		return c.refused(d, &s.resp, c.answer.b)
 	}
-	failure := c.relay(ctx, attempt, d, l, &resp, lease, dog)
-	c.call.UpstreamTime = time.Since(begin)
+	s.waiter, _ = s.resp.Body.(call.Waiter)
+	for c.call.Status == 0 {
+		over, failure := c.relay()
+		if over && c.call.Status == 0 {
+			c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
+			c.sent(s.lease)
+			return failure
+		}
+		if over {
+			return c.finished(failure)
+		}
+	}
+	return call.Begun
+}
+
+// follow serves the rest of a stream that has begun. A failure is an event, and
+// the stream ends without [DONE].
+func (c *chat) follow() *call.Error {
+	failure := call.Begun // unless it ends by itself
+	defer func() {
+		c.leave()
+		c.closeExchange()
+		c.plan.Ended(failure)
+	}()
+	for {
+		if over, err := c.relay(); over {
+			failure = c.finished(err)
+			return failure
+		}
+	}
+}
+
+// leave gives up what is still held of a stream.
+func (c *chat) leave() {
+	s := &c.live
+	if s.dog != nil {
+		s.dog.stop()
+	}
+	if s.resp.Body != nil {
+		s.resp.Body.Close()
+	}
+	s.cancel(nil)
+	*s = streaming{}
+}
+
+// finished ends a stream that has begun, and returns what is to be counted.
+func (c *chat) finished(failure *call.Error) *call.Error {
+	c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
 	if failure == nil {
 		return nil
-	}
-	if c.call.Status == 0 {
-		c.sent(lease)
-		return failure
 	}
 	// The answer has begun: the failure is its last event.
 	failed := *failure
@@ -75,52 +134,57 @@ func (c *chat) writeErrorEvent(err *call.Error) {
 	}
 }
 
-// relay passes events on as they come. It returns nil when the stream ended
-// well.
-func (c *chat) relay(client, attempt context.Context, d *call.Deployment, l call.Limits, resp *call.Response, lease call.Lease, dog *watchdog) *call.Error {
-	flusher, _ := c.x.w.(http.Flusher)
-	for {
-		n, readErr := resp.Body.Read(c.exchange.Space())
-		dog.heard()
-		out, tapErr := c.exchange.Advance(n)
-		if readErr != nil && tapErr == nil && !c.exchange.Done() && errors.Is(readErr, io.EOF) {
-			if len(out) > 0 {
-				if err := c.push(out, resp, lease, dog, nil); err != nil {
-					return err
-				}
-			}
-			out, tapErr = c.exchange.Finish()
-		}
-		ended := readErr != nil || tapErr != nil || c.exchange.Done()
+// relay passes on what comes next. The stream is over when it says so, well if
+// there is no error.
+func (c *chat) relay() (over bool, failure *call.Error) {
+	s := &c.live
+	if s.waiter != nil {
+		c.exchange.Idle()
+		s.waiter.Wait()
+	}
+	n, readErr := s.resp.Body.Read(c.exchange.Space())
+	s.dog.heard()
+	out, tapErr := c.exchange.Advance(n)
+	if readErr != nil && tapErr == nil && !c.exchange.Done() && errors.Is(readErr, io.EOF) {
 		if len(out) > 0 {
-			f := flusher
-			if readErr != nil && tapErr == nil && c.exchange.Done() && c.kept.events == nil {
-				f = nil // the end of the response follows at once, in one write
-			}
-			if err := c.push(out, resp, lease, dog, f); err != nil {
-				return err
+			if err := c.push(out, nil); err != nil {
+				return true, err
 			}
 		}
-		switch {
-		case tapErr != nil:
-			return c.a.o.Classify.Stream(d, tapErr)
-		case c.exchange.Done():
-			if readErr == nil {
-				c.drain(resp.Body, dog)
-			}
-			c.keepStream()
-			return nil
-		case ended:
-			return c.cut(client, attempt, d, l, readErr)
+		out, tapErr = c.exchange.Finish()
+	}
+	done := c.exchange.Done()
+	if len(out) > 0 {
+		// What the end of the response follows at once leaves with it.
+		flusher, _ := c.x.w.(http.Flusher)
+		if readErr != nil && tapErr == nil && done && c.kept.events == nil {
+			flusher = nil
+		}
+		if err := c.push(out, flusher); err != nil {
+			return true, err
 		}
 	}
+	switch {
+	case tapErr != nil:
+		return true, c.a.o.Classify.Stream(s.deployment, tapErr)
+	case done:
+		if readErr == nil {
+			c.drain()
+		}
+		c.keepStream()
+		return true, nil
+	case readErr != nil:
+		return true, c.cut(readErr)
+	}
+	return false, nil
 }
 
 // push sends events to the client, the head of the answer before the first.
-func (c *chat) push(out []byte, resp *call.Response, lease call.Lease, dog *watchdog, f http.Flusher) *call.Error {
+func (c *chat) push(out []byte, f http.Flusher) *call.Error {
 	defer c.ping.pause()()
+	dog := c.live.dog
 	if c.call.Status == 0 {
-		c.begin(resp, lease)
+		c.begin(&c.live.resp, c.live.lease)
 	}
 	dog.writing(true)
 	_, err := c.x.w.Write(out)
@@ -169,20 +233,25 @@ var (
 )
 
 // cut says why the upstream's bytes ended before the stream did.
-func (c *chat) cut(client, attempt context.Context, d *call.Deployment, l call.Limits, err error) *call.Error {
-	failure := c.broken(client, attempt, d, l, err)
+func (c *chat) cut(err error) *call.Error {
+	s := &c.live
+	failure := c.broken(s.client, s.attempt, s.deployment, s.limits, err)
 	if failure.Class == call.ClassAPIConnection && c.call.Status != 0 {
-		return c.a.o.Classify.Stream(d, &splice.StreamError{Kind: splice.Truncated})
+		return c.a.o.Classify.Stream(s.deployment, &splice.StreamError{Kind: splice.Truncated})
 	}
 	return failure
 }
 
 // drain reads what follows the last event, which is nothing but the end, so
 // that the connection can serve another request.
-func (c *chat) drain(body io.Reader, dog *watchdog) {
-	dog.hurry(drainPatience)
+func (c *chat) drain() {
+	s := &c.live
+	s.dog.hurry(drainPatience)
 	for range 16 {
-		if _, err := body.Read(c.exchange.Space()); err != nil {
+		if s.waiter != nil {
+			s.waiter.Wait()
+		}
+		if _, err := s.resp.Body.Read(c.exchange.Space()); err != nil {
 			return
 		}
 	}

@@ -51,6 +51,14 @@ type Response struct {
 	Body io.ReadCloser
 }
 
+// Waiter is a Body that can wait for its next bytes before it is given a buffer
+// for them.
+type Waiter interface {
+	// Wait returns when Read will not wait: there is something to read, or the
+	// body has ended, or the wait has failed, which Read will tell.
+	Wait()
+}
+
 // Upstream sends one request and returns when the head of its answer is there.
 // The context ends the whole exchange, the reading of the body included.
 //

@@ -38,7 +38,17 @@ type Plan struct {
 	// ClientGone reports that nobody waits for the answer any more: no further
 	// attempt is made. It may be nil.
 	ClientGone func() bool
+	// Ended is set by the router when an attempt returned Begun. It must be
+	// called once, with what became of the answer; Begun says that a bug ended
+	// it.
+	Ended func(*Error)
 }
+
+// Begun is returned by an attempt whose answer has begun to reach the client
+// and goes on: nothing else will be tried, and the router gets out of the way.
+// Streams wait for minutes; with the router's frames below them each would keep
+// a stack of twice the size.
+var Begun = &Error{Sent: true, Message: "the answer has begun"}
 
 // Limits bound one attempt.
 type Limits struct {
@@ -50,7 +60,7 @@ type Limits struct {
 
 // Attempter makes one attempt against a deployment. It returns nil when the
 // client has its answer, or the error that decides what happens next; an error
-// with Sent set ends the call.
+// with Sent set ends the call. Begun is not the end: see there.
 type Attempter interface {
 	Attempt(ctx context.Context, d *Deployment, l Limits) *Error
 }

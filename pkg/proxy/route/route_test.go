@@ -464,3 +464,37 @@ func TestAPickAllocatesNothing(t *testing.T) {
 type noop struct{}
 
 func (noop) Attempt(context.Context, *call.Deployment, call.Limits) *call.Error { return nil }
+
+func TestAnAnswerThatGoesOnIsCountedAtItsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		end     *call.Error
+		failed  int
+		cooling bool
+	}{
+		{"well", nil, 0, false},
+		{"with a failure", failure(call.ClassRateLimit), 1, true},
+		{"by a bug", call.Begun, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var cl clock
+			r := mustNew(t, []*call.Deployment{d("a", "g", func(x *call.Deployment) { x.MaxParallel = 1 }), d("b", "g")}, cl.options(Options{Strategy: LeastBusy{}}))
+			s := &script{answers: map[string][]*call.Error{"a": {call.Begun}, "b": {call.Begun}}}
+			c, p := call.Call{}, call.Plan{Model: "g"}
+			if err := r.Run(t.Context(), &c, &p, s); err != call.Begun || c.Attempts != 1 || len(c.FailedAttempts) != 0 {
+				t.Fatalf("%v after %d attempts, %d of them failed", err, c.Attempts, len(c.FailedAttempts))
+			}
+			n := r.current.Load().node(c.Deployment.ID)
+			if got := n.state.running.Load(); got != 1 {
+				t.Fatalf("%d answers are on their way", got)
+			}
+			p.Ended(tt.end)
+			if got := n.state.running.Load(); got != 0 {
+				t.Errorf("%d answers are on their way after the end", got)
+			}
+			if len(c.FailedAttempts) != tt.failed || (len(r.Cooling()) > 0) != tt.cooling {
+				t.Errorf("%d failed, cooling %v", len(c.FailedAttempts), r.Cooling())
+			}
+		})
+	}
+}

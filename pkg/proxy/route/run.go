@@ -57,8 +57,8 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 			r.c.Retries++
 		}
 		r.c.Deployment, r.c.UpstreamStart, r.c.UpstreamTime = node.Deployment, time.Time{}, 0
-		if err = r.attempt(ctx, g, node); err == nil {
-			return nil
+		if err = r.attempt(ctx, g, node); err == nil || err == call.Begun {
+			return err
 		}
 		r.c.FailedAttempts = append(r.c.FailedAttempts, call.FailedAttempt{Deployment: node.Deployment, Err: err, Start: r.c.UpstreamStart, Took: r.c.UpstreamTime})
 		if r.over(err) {
@@ -79,28 +79,62 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 // attempt makes one attempt and counts what became of it.
 func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
 	limits, callers := r.s.limits(r.p, n.Deployment)
-	if !g.slots && !r.s.counts {
-		err := r.a.Attempt(ctx, n.Deployment, limits)
-		if err == nil {
-			r.s.succeeded(n)
-			if r.s.o.CountUsage && (n.RPM > 0 || n.TPM > 0) {
-				n.state.use.add(utcMinute(r.s.o.wall()), 1, r.c.Usage.TotalTokens)
+	o := outcome{n: n, callers: callers, counted: g.slots || r.s.counts}
+	begun := false
+	if o.counted {
+		o.begin = r.s.o.mono()
+		defer func() {
+			if !begun {
+				n.state.running.Add(-1) // a panic must not keep the slot
 			}
-			return nil
-		}
-		r.s.failed(n, err, callers)
+		}()
+	}
+	err := r.a.Attempt(ctx, n.Deployment, limits)
+	if begun = err == call.Begun; begun {
+		r.begun(o)
 		return err
 	}
-	begin := r.s.o.mono()
-	defer n.state.running.Add(-1) // a panic must not keep the slot
-	err := r.a.Attempt(ctx, n.Deployment, limits)
-	if err == nil {
-		r.s.succeeded(n)
-	} else {
-		r.s.failed(n, err, callers)
-	}
-	r.s.measure(r.c, r.p.Stream, n, begin, err)
+	r.s.count(r.c, r.p.Stream, o, err)
 	return err
+}
+
+// outcome is what is needed to count what became of an attempt.
+type outcome struct {
+	n       *Node
+	begin   int64
+	callers bool // the time limit was the caller's
+	counted bool // the attempt has taken a slot
+}
+
+// begun leaves the counting to the end of the answer.
+func (r *run) begun(o outcome) {
+	s, c, stream := r.s, r.c, r.p.Stream
+	r.p.Ended = func(err *call.Error) {
+		if o.counted {
+			o.n.state.running.Add(-1)
+		}
+		if err == call.Begun {
+			return
+		}
+		if err != nil {
+			c.FailedAttempts = append(c.FailedAttempts, call.FailedAttempt{Deployment: o.n.Deployment, Err: err, Start: c.UpstreamStart, Took: c.UpstreamTime})
+		}
+		s.count(c, stream, o, err)
+	}
+}
+
+// count keeps what became of an attempt.
+func (s *snapshot) count(c *call.Call, stream bool, o outcome, err *call.Error) {
+	if err == nil {
+		s.succeeded(o.n)
+	} else {
+		s.failed(o.n, err, o.callers)
+	}
+	if o.counted {
+		s.measure(c, stream, o.n, o.begin, err)
+	} else if s.o.CountUsage && err == nil && (o.n.RPM > 0 || o.n.TPM > 0) {
+		o.n.state.use.add(utcMinute(s.o.wall()), 1, c.Usage.TotalTokens)
+	}
 }
 
 // measure keeps what strategies want to know of an attempt.

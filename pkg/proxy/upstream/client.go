@@ -288,6 +288,6 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 		return nil, handshakeFailed(err)
 	}
 	c.Conn = secure
-	c.reader.Reset(secure)
+	c.in.open(secure, nil)
 	return c, nil
 }

@@ -1,16 +1,13 @@
 package upstream
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,7 +20,7 @@ import (
 type conn struct {
 	net.Conn
 	host    *host
-	reader  *bufio.Reader
+	in      source
 	raw     syscall.RawConn // nil where the socket cannot be looked at
 	peek    func(fd uintptr) bool
 	alive   bool
@@ -33,10 +30,11 @@ type conn struct {
 }
 
 func newConn(plain net.Conn, h *host) *conn {
-	c := &conn{Conn: plain, host: h, reader: bufio.NewReaderSize(plain, readBuffer)}
+	c := &conn{Conn: plain, host: h}
 	if s, ok := plain.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 	}
+	c.in.open(plain, c.raw)
 	c.peek = func(fd uintptr) bool {
 		c.alive = nothingToRead(fd)
 		return true
@@ -48,7 +46,7 @@ func newConn(plain net.Conn, h *host) *conn {
 // closed it nor said anything. What it says between requests (a 408 before it
 // closes) would be taken for the answer to the next one.
 func (c *conn) quiet() bool {
-	if c.reader.Buffered() > 0 {
+	if !c.in.empty() {
 		return false
 	}
 	if c.raw == nil {
@@ -272,109 +270,4 @@ func requestURI(r *call.Request) string {
 		uriCount.Add(1)
 	}
 	return s
-}
-
-// body is the body of one answer. It gives its connection back at its end.
-type body struct {
-	conn    *conn // nil when over
-	ctx     context.Context
-	stop    func() bool
-	lease   call.Lease
-	reuse   bool
-	left    int64     // of a body with a length; -1 until the connection closes
-	chunks  io.Reader // of a chunked one
-	lastErr error
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (n int, err error) {
-	if b.conn == nil {
-		if b.lastErr == nil {
-			b.lastErr = http.ErrBodyReadAfterClose
-		}
-		return 0, b.lastErr
-	}
-	switch {
-	case b.chunks != nil:
-		n, err = b.chunks.Read(p)
-		if err == io.EOF {
-			if err = b.trailer(); err == nil {
-				err = io.EOF
-			}
-		}
-	case b.left < 0:
-		n, err = b.conn.reader.Read(p)
-	case b.left == 0:
-		err = io.EOF
-	default:
-		n, err = b.conn.reader.Read(p[:min(int64(len(p)), b.left)])
-		b.left -= int64(n)
-		switch {
-		case err == io.EOF && b.left > 0:
-			err = io.ErrUnexpectedEOF
-		case b.left == 0 && err == nil:
-			err = io.EOF
-		}
-	}
-	if err != nil {
-		if err != io.EOF && b.ctx != nil && b.ctx.Err() != nil {
-			err = b.ctx.Err()
-		}
-		b.lastErr = err
-		b.end(err == io.EOF)
-	}
-	return n, err
-}
-
-// trailer reads what follows the last chunk.
-func (b *body) trailer() error {
-	for range 64 {
-		line, err := b.conn.reader.ReadSlice('\n')
-		switch {
-		case err == io.EOF:
-			return io.ErrUnexpectedEOF
-		case err == bufio.ErrBufferFull:
-			return bad("a trailer without end")
-		case err != nil:
-			return err
-		}
-		text := strings.TrimSuffix(string(line[:len(line)-1]), "\r")
-		if text == "" {
-			return nil
-		}
-		// It is thrown away, but what is no header is no trailer either: this is
-		// not the end of the answer that we think it is.
-		if name, value, ok := strings.Cut(text, ":"); !ok || !token(name) || !printable(value) {
-			return bad("a trailer that is no header")
-		}
-	}
-	return bad("a trailer without end")
-}
-
-// Close implements io.Closer. Before the end it gives the connection up.
-func (b *body) Close() error {
-	b.end(false)
-	return nil
-}
-
-// end keeps the connection when its answer was read to the end, else closes it.
-func (b *body) end(complete bool) {
-	c := b.conn
-	if c == nil {
-		return
-	}
-	b.conn = nil
-	// A cancellation that is on its way would hit the next request.
-	undisturbed := b.stop == nil || b.stop()
-	if complete && b.reuse && undisturbed && c.reader.Buffered() == 0 {
-		if w, ok := b.lease.(*writing); ok && !w.Done() {
-			_ = c.SetWriteDeadline(time.Now().Add(lateWrite))
-			if w.state.CompareAndSwap(stillWriting, answerRead) {
-				return
-			}
-		}
-		c.host.put(c)
-		return
-	}
-	c.Close()
 }

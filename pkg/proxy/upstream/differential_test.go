@@ -150,7 +150,7 @@ func readOwn(text, method string, piece int) (got read, kept bool, rest string) 
 	h.mu.Lock()
 	kept = len(h.idle) == 1
 	h.mu.Unlock()
-	left, _ := io.ReadAll(c.reader)
+	left, _ := io.ReadAll(&c.in)
 	return got, kept, string(left)
 }
 

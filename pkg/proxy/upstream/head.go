@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,7 @@ import (
 // readHead reads the head of an answer, and prepares its body. Interim answers
 // are passed over. nothing says that not a byte came.
 func (c *conn) readHead(b *body, method string) (resp call.Response, nothing bool, err error) {
-	if _, err := c.reader.Peek(1); err != nil {
+	if err := c.in.need(1); err != nil {
 		return resp, true, fmt.Errorf("read the answer: %w", err)
 	}
 	for range 10 {
@@ -44,7 +43,7 @@ func (c *conn) readHead(b *body, method string) (resp call.Response, nothing boo
 		case head.status == http.StatusNoContent || head.status == http.StatusNotModified:
 			resp.Length = 0
 		case head.chunked:
-			b.chunks = httputil.NewChunkedReader(c.reader)
+			b.framed = true
 			resp.Length = -1
 		default:
 			b.left = head.length
@@ -62,23 +61,23 @@ func (c *conn) readHead(b *body, method string) (resp call.Response, nothing boo
 func (c *conn) headText() ([]byte, error) {
 	var long []byte
 	for {
-		buffered, _ := c.reader.Peek(c.reader.Buffered())
+		buffered := c.in.bytes()
 		if n := endOfHead(buffered); n > 0 && long == nil {
-			_, _ = c.reader.Discard(n)
+			c.in.skip(n)
 			return buffered[:n], nil
 		}
-		if len(buffered) < c.reader.Size() && long == nil {
-			if _, err := c.reader.Peek(len(buffered) + 1); err != nil {
+		if len(buffered) < readBuffer && long == nil {
+			if err := c.in.need(len(buffered) + 1); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		line, err := c.reader.ReadSlice('\n')
+		line, err := c.in.line()
 		long = append(long, line...)
 		switch {
 		case len(long) > maxHead:
 			return nil, fmt.Errorf("%w: its head is larger than %d bytes", errBadAnswer, maxHead)
-		case err != nil && err.Error() != "bufio: buffer full":
+		case err != nil && err != errLongLine:
 			return nil, err
 		case err == nil && endOfHead(long[max(0, len(long)-4):]) > 0:
 			return long, nil

@@ -156,7 +156,7 @@ func TestAllocationCeilings(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-	}); n > 0 {
+	}); n > 0 && !raceEnabled { // the race detector makes pools forget
 		t.Errorf("stream of 54 events: %v allocations", n)
 	}
 }

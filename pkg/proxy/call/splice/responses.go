@@ -264,6 +264,9 @@ func whole(data []byte) bool {
 	return c.bad < 0 && !c.space()
 }
 
+// Idle does nothing: these streams are few and their buffers stay.
+func (t *ResponseEvents) Idle() {}
+
 // Done reports that the response is over: what follows is ignored.
 func (t *ResponseEvents) Done() bool { return t.done }
 

@@ -10,12 +10,7 @@ import (
 // single events of megabytes.
 const DefaultMaxEvent = 16 << 20
 
-const (
-	firstBuffer = 4 << 10  // of a stream that says little at a time
-	fullBuffer  = 32 << 10 // of a stream that fills its buffer
-	keepBuffer  = 64 << 10 // largest buffer that a pooled Tap keeps
-	maxHeld     = 16 << 10 // of comments in front of the first event
-)
+const maxHeld = 16 << 10 // of comments in front of the first event
 
 // doneEvent ends a stream.
 const doneEvent = "data: [DONE]\n\n"
@@ -47,8 +42,12 @@ type Tap struct {
 	opts  TapOptions
 	model []byte // quoted
 
-	buf []byte // buf[event:] is not yet relayed
-	out []byte
+	buf   []byte // buf[event:] is not yet relayed
+	block *block // that buf lies in; nil while nothing is there
+	room  int    // size of the next block
+	out   []byte
+	// outBlock is what out lies in, or lay before it grew.
+	outBlock *block
 	// event is the start of the current event, line of the current line.
 	event, line int
 	// lf and cr are the next line ends from line on, when known; lfSeen and
@@ -95,9 +94,10 @@ func (t *Tap) Reset(o TapOptions) {
 	}
 	// Zeroed in place: a literal would first be built on the stack, and 2 KB
 	// there double the stack of every stream.
-	model, buf, out, held, joined, id, finish := t.model[:0], keep(t.buf), keep(t.out), keep(t.held), keep(t.joined), keep(t.id), keep(t.finish)
+	t.Close()
+	model, held, joined, id, finish := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish)
 	*t = Tap{}
-	t.opts, t.model, t.buf, t.out, t.held, t.joined, t.id, t.finish = o, model, buf, out, held, joined, id, finish
+	t.opts, t.model, t.held, t.joined, t.id, t.finish, t.room = o, model, held, joined, id, finish, firstBuffer
 	if o.Model != "" {
 		t.model = appendQuoted(t.model, o.Model)
 	}
@@ -111,18 +111,44 @@ func keep(b []byte) []byte {
 	return b[:0]
 }
 
+// Close gives up what of the stream has not been relayed.
+func (t *Tap) Close() {
+	t.giveInput()
+	t.Idle()
+}
+
+// Idle says that all output has been used and that the next input may take a
+// while: buffers are given to others for the time.
+func (t *Tap) Idle() {
+	if t.outBlock != nil {
+		t.outBlock.giveOutput(t.out)
+		t.outBlock, t.out = nil, nil
+	}
+}
+
+func (t *Tap) giveInput() {
+	if t.block != nil {
+		t.block.give()
+		t.block, t.buf = nil, nil
+	}
+}
+
 // Space returns room for the next read.
 func (t *Tap) Space() []byte {
+	if t.block == nil {
+		t.block = takeBlock(max(t.room, firstBuffer))
+		t.buf = t.block.b[:0]
+	}
 	free := cap(t.buf) - len(t.buf)
 	if free < firstBuffer/2 && t.event > 0 {
 		t.compact()
 		free = cap(t.buf) - len(t.buf)
 	}
 	if free < firstBuffer/2 {
-		size := max(firstBuffer, 2*cap(t.buf))
-		grown := make([]byte, len(t.buf), size)
-		copy(grown, t.buf)
-		t.buf = grown
+		grown := takeBlock(2 * cap(t.buf))
+		t.buf = append(grown.b[:0], t.buf...)
+		t.block.give()
+		t.block = grown
 	}
 	return t.buf[len(t.buf):cap(t.buf)]
 }
@@ -148,14 +174,22 @@ func (t *Tap) compact() {
 // the client. After an error the output that comes with it is still good; more
 // input is ignored.
 func (t *Tap) Advance(n int) (out []byte, err error) {
-	t.out = t.out[:0]
+	t.clearOutput()
 	t.advance(n)
 	return t.out, t.err
 }
 
+func (t *Tap) clearOutput() {
+	if t.outBlock == nil {
+		t.outBlock = takeOutput()
+		t.out = t.outBlock.b
+	}
+	t.out = t.out[:0]
+}
+
 // Feed is Advance for bytes that lie elsewhere.
 func (t *Tap) Feed(p []byte) (out []byte, err error) {
-	t.out = t.out[:0]
+	t.clearOutput()
 	for len(p) > 0 && t.err == nil {
 		n := copy(t.Space(), p)
 		p = p[n:]
@@ -217,10 +251,10 @@ func (t *Tap) advance(n int) {
 	case t.event == len(t.buf):
 		// Nothing is left over: start at the front again, and with more room
 		// when the upstream has more to say than fits.
-		if filled && cap(t.buf) < fullBuffer {
-			t.buf = make([]byte, 0, 2*cap(t.buf))
+		if filled {
+			t.room = min(2*cap(t.buf), fullBuffer)
 		}
-		t.buf = t.buf[:0]
+		t.giveInput()
 		t.event, t.line, t.lfSeen, t.crSeen, t.lf, t.cr = 0, 0, 0, 0, -1, -1
 	case len(t.buf)-t.event > t.opts.MaxEvent:
 		t.err = &StreamError{Kind: TooLarge}
@@ -356,7 +390,7 @@ func (t *Tap) readObject(event, data []byte) (forward bool) {
 // missing, and the end mark when the answer was complete without one. An error
 // means that the stream did not end well.
 func (t *Tap) Finish() (out []byte, err error) {
-	t.out = t.out[:0]
+	t.clearOutput()
 	if t.err != nil || t.done {
 		return nil, t.err
 	}

@@ -88,6 +88,9 @@ type Exchange interface {
 	Space() []byte
 	Advance(n int) ([]byte, error)
 	Finish() ([]byte, error)
+	// Idle says that all output has been used and that the next read may take a
+	// while.
+	Idle()
 	// Done reports that the stream is complete: what follows is ignored.
 	Done() bool
 

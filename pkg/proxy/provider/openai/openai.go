@@ -241,6 +241,7 @@ type scanner interface {
 	Space() []byte
 	Advance(n int) ([]byte, error)
 	Finish() ([]byte, error)
+	Idle()
 	Done() bool
 }
 
@@ -254,6 +255,7 @@ func (x *exchange) scanner() scanner {
 func (x *exchange) Space() []byte                 { return x.scanner().Space() }
 func (x *exchange) Advance(n int) ([]byte, error) { return x.scanner().Advance(n) }
 func (x *exchange) Finish() ([]byte, error)       { return x.scanner().Finish() }
+func (x *exchange) Idle()                         { x.scanner().Idle() }
 func (x *exchange) Done() bool                    { return x.scanner().Done() }
 
 // Refused implements wire.Exchange: an upstream that does not know
@@ -293,6 +295,7 @@ func (x *exchange) Close() {
 	if x.stream && x.lane.op == wire.Responses {
 		x.events = splice.ResponseEvents{} // its buffers are for few streams
 	}
+	x.tap.Close()
 	x.lane = nil
 	x.o = wire.Options{}
 	x.response.Reset()
