@@ -85,6 +85,7 @@ func (t *Tap) readLine(start, end int) {
 // restampLines forwards an event whose data stands in several lines: other
 // lines as they are, then the data, one field per line as before.
 func (t *Tap) restampLines(event, data []byte, m span) {
+	t.respelled = true
 	for rest := event; len(rest) > 0; {
 		n := bytes.IndexAny(rest, "\r\n")
 		next := n + 1

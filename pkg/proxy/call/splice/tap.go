@@ -60,14 +60,16 @@ type Tap struct {
 	// belongs to it. tail says what becomes of it at the end of an event.
 	afterCR bool
 	tail    tailAction
-	held    []byte // comments in front of the first event
-	joined  []byte // data of an event with several data lines
-	started bool   // output has been produced
-	bom     bool   // the first line has been looked at
-	junk    bool   // lines that no event stream has
-	raw     bool   // the body is no event stream at all
-	done    bool   // [DONE] was seen
-	err     error
+	// respelled says that the event went out with an end of our own.
+	respelled bool
+	held      []byte // comments in front of the first event
+	joined    []byte // data of an event with several data lines
+	started   bool   // output has been produced
+	bom       bool   // the first line has been looked at
+	junk      bool   // lines that no event stream has
+	raw       bool   // the body is no event stream at all
+	done      bool   // [DONE] was seen
+	err       error
 
 	answer   answer
 	nest     nest
@@ -237,10 +239,11 @@ func (t *Tap) advance(n int) {
 			}
 			continue
 		}
+		t.respelled = false
 		forward := t.readEvent(t.buf[t.event:t.line])
 		if t.afterCR {
 			t.tail = tailDrop
-			if forward {
+			if forward && !t.respelled {
 				t.tail = tailForward
 			}
 		}

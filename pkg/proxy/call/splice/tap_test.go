@@ -424,3 +424,15 @@ func ExampleTap() {
 	// "data: {\"model\":\"fast\",\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"
 	// "data: [DONE]\n\n"
 }
+
+// An event of several data lines is written anew, with an end of its own. The
+// line feed that belongs to its last carriage return must not follow it.
+func TestTapWritesTheEndOfARewrittenEventOnce(t *testing.T) {
+	in := "data: {\"choices\":[],\r\ndata: \"model\":\"m\"}\r\n\r\n"
+	var whole, cut Tap
+	want := relay(&whole, fast, []byte(in)).out
+	got := relay(&cut, fast, []byte(in[:len(in)-1]), []byte("\n")).out
+	if got != want || !strings.HasSuffix(got, "}\n\n") {
+		t.Errorf("cut %q\nwhole %q", got, want)
+	}
+}
