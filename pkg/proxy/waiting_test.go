@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"runtime/metrics"
 	"strings"
@@ -18,6 +20,19 @@ func TestAWaitingStreamHoldsASmallStackAndNoBuffers(t *testing.T) {
 	if raceEnabled {
 		t.Skip("under the race detector memory is another; run it without -race")
 	}
+	for _, tt := range []struct {
+		name   string
+		secure bool
+		heap   int64 // net/http's buffers are 10 KB of it, and its two connections 2
+	}{
+		{"plain", false, 26 << 10},
+		{"TLS", true, 50 << 10}, // its records are 4 KB, as is the buffer for what they hold
+	} {
+		t.Run(tt.name, func(t *testing.T) { waitingStream(t, tt.secure, tt.heap) })
+	}
+}
+
+func waitingStream(t *testing.T, secure bool, most int64) {
 	const streams = 200
 	const body = `{"model":"slow","stream":true,"messages":[{"role":"user","content":"hi"}]}`
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -25,9 +40,17 @@ func TestAWaitingStreamHoldsASmallStackAndNoBuffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
+	base := "http://" + ln.Addr().String()
+	if secure {
+		s := httptest.NewUnstartedServer(nil)
+		s.StartTLS()
+		s.Close()
+		ln = tls.NewListener(ln, s.TLS)
+		base = "https://" + ln.Addr().String()
+	}
 	c, _ := load(t, `
 model_list:
-- {model_name: slow, litellm_params: {model: openai/m, api_key: k, api_base: "http://`+ln.Addr().String()+`/v1"}}
+- {model_name: slow, litellm_params: {model: openai/m, api_key: k, api_base: "`+base+`/v1", ssl_verify: false}}
 general_settings: {master_key: `+testKey+`}`)
 	_, url := gateway(t, c)
 	address := strings.TrimPrefix(url, "http://")
@@ -74,8 +97,7 @@ general_settings: {master_key: `+testKey+`}`)
 	if stack > 13<<10 {
 		t.Errorf("%d bytes of stack: the handler's frames no longer fit into a quarter of 16 KB while it waits", stack)
 	}
-	// Of these net/http's buffers are 10 KB, and its two connections 2.
-	if heap > 26<<10 {
+	if heap > most {
 		t.Errorf("%d bytes of heap", heap)
 	}
 	for _, c := range open {

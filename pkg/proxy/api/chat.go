@@ -51,6 +51,9 @@ type chat struct {
 	late  late
 	// ping keeps a silent stream alive; nil unless that is wanted.
 	ping *pinger
+	// token is the watcher's, while watched.
+	token   any
+	watched bool
 }
 
 // buffer is a byte slice with a stable address, so that pooling it costs no
@@ -108,9 +111,25 @@ func (c *chat) reset() {
 	_ = c.request.Scan(nil) // lets go of the body
 }
 
-// run serves the request and returns the status for the log.
+// run serves the request and returns the status for the log. Its own frame is
+// small, since streams wait above it.
 func (c *chat) run(x *exchange) int {
 	c.x = x
+	if c.a.o.Watch != nil {
+		defer c.unwatch()
+	}
+	err := c.untilBegun()
+	if err == call.Begun {
+		err = c.follow()
+	}
+	c.end(err)
+	return c.call.Status
+}
+
+// untilBegun serves the request up to its end, or up to the first event of a stream,
+// for which it returns call.Begun.
+func (c *chat) untilBegun() *call.Error {
+	x := c.x
 	c.call.Caller, c.call.Route, c.call.Start = x.caller, x.route.name, time.Now()
 	err := c.prepare()
 	hit := false
@@ -121,15 +140,26 @@ func (c *chat) run(x *exchange) int {
 	if err == nil {
 		c.keepPrompt()
 	}
-	if err == nil && !hit {
-		c.call.Queued = time.Since(c.call.Start)
-		if w := c.a.o.Watch; w != nil {
-			defer w.End(w.Begin(&c.call))
-		}
-		if err = c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c); err == call.Begun {
-			err = c.follow()
-		}
+	if err != nil || hit {
+		return err
 	}
+	c.call.Queued = time.Since(c.call.Start)
+	if w := c.a.o.Watch; w != nil {
+		c.watched, c.token = true, w.Begin(&c.call)
+	}
+	return c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
+}
+
+// unwatch ends the watch over a call, if there was one.
+func (c *chat) unwatch() {
+	if c.watched {
+		c.a.o.Watch.End(c.token)
+		c.watched, c.token = false, nil
+	}
+}
+
+// end answers with the error that is not answered yet, and keeps the record.
+func (c *chat) end(err *call.Error) {
 	c.call.Err = err
 	began := c.stopPings()
 	switch {
@@ -139,12 +169,11 @@ func (c *chat) run(x *exchange) int {
 	default:
 		c.fail(err)
 	}
-	if x.r.Context().Err() != nil && c.call.Status == 0 {
+	if c.x.r.Context().Err() != nil && c.call.Status == 0 {
 		c.call.Status = call.ClassClientGone.Status()
 	}
 	c.call.End = time.Now()
 	c.a.o.Record.Record(&c.call)
-	return c.call.Status
 }
 
 // fail answers with an error.

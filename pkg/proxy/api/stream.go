@@ -65,6 +65,7 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 	}
 	s.waiter, _ = s.resp.Body.(call.Waiter)
 	for c.call.Status == 0 {
+		c.await()
 		over, failure := c.relay()
 		if over && c.call.Status == 0 {
 			c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
@@ -88,6 +89,7 @@ func (c *chat) follow() *call.Error {
 		c.plan.Ended(failure)
 	}()
 	for {
+		c.await()
 		if over, err := c.relay(); over {
 			failure = c.finished(err)
 			return failure
@@ -134,14 +136,18 @@ func (c *chat) writeErrorEvent(err *call.Error) {
 	}
 }
 
+// await returns when there is something to relay. Buffers are others' meanwhile.
+func (c *chat) await() {
+	if w := c.live.waiter; w != nil {
+		c.exchange.Idle()
+		w.Wait()
+	}
+}
+
 // relay passes on what comes next. The stream is over when it says so, well if
 // there is no error.
 func (c *chat) relay() (over bool, failure *call.Error) {
 	s := &c.live
-	if s.waiter != nil {
-		c.exchange.Idle()
-		s.waiter.Wait()
-	}
 	n, readErr := s.resp.Body.Read(c.exchange.Space())
 	s.dog.heard()
 	out, tapErr := c.exchange.Advance(n)
@@ -248,9 +254,7 @@ func (c *chat) drain() {
 	s := &c.live
 	s.dog.hurry(drainPatience)
 	for range 16 {
-		if s.waiter != nil {
-			s.waiter.Wait()
-		}
+		c.await()
 		if _, err := s.resp.Body.Read(c.exchange.Space()); err != nil {
 			return
 		}
