@@ -168,6 +168,9 @@ func (o *outputs) each(write func(w io.Writer, format string) error) error {
 		if err := write(out.w, out.format); err != nil {
 			return fmt.Errorf("write %s output: %w", out.format, err)
 		}
+		if out.path == "" && out.format == "json" {
+			o.a.answered = true
+		}
 	}
 	return nil
 }

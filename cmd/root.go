@@ -44,6 +44,10 @@ type app struct {
 	out, err       io.Writer
 	outTTY, errTTY bool
 
+	// answered says that standard output holds the command's result as JSON: an
+	// error then goes to standard error alone, since JSON stands there alone.
+	answered bool
+
 	color   string
 	noColor bool
 	quiet   bool
@@ -117,7 +121,7 @@ func execute(ctx context.Context, args []string, s Streams) (code int) {
 	}
 	message := redact.Text(err.Error())
 	fmt.Fprintf(a.err, "%s: %s\n", c.CommandPath(), message)
-	if format := c.Flags().Lookup("format"); format != nil && wantsJSON(c.Flags()) {
+	if format := c.Flags().Lookup("format"); format != nil && !a.answered && wantsJSON(c.Flags()) {
 		_ = writeJSON(a.out, newErrorEnvelope(c.CommandPath(), code, err))
 	}
 	return code
@@ -280,7 +284,16 @@ func plainValueError(err error) error {
 	if errors.Is(err, strconv.ErrRange) {
 		want = "a smaller number"
 	}
-	return fmt.Errorf("--%s %q: give %s", name, given, want)
+	return fmt.Errorf("--%s %q: give %s%s", name, given, want, unexpanded(given))
+}
+
+// unexpanded explains a value that was meant for a shell: containers run their
+// arguments without one.
+func unexpanded(value string) string {
+	if strings.Contains(value, "$(") {
+		return "; it was passed literally, no shell has expanded it"
+	}
+	return ""
 }
 
 // group makes a command that only holds others: without one it shows its help

@@ -176,7 +176,7 @@ func (f *serveFlags) sayWithoutEffect(a *app) {
 			}
 			a.infof("--%s has no effect: %s", fl.Name, why)
 		}
-		if !fl.Hidden && fl.Value.Type() == "string" && strings.Contains(fl.Value.String(), "$(") {
+		if fl.Value.Type() == "string" && unexpanded(fl.Value.String()) != "" {
 			a.warnf("--%s %q was passed literally: no shell has expanded it", fl.Name, fl.Value.String())
 		}
 	})
@@ -230,7 +230,7 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 					err = usagef("%s is %q: Kubernetes sets it for a Service of that name (service links); set enableServiceLinks: false on the pod, or give --%s", variable, v, flag)
 				}
 				if convErr != nil && err == nil {
-					err = usagef("%s is %q, expected a whole number", variable, v)
+					err = usagef("%s is %q, expected a whole number%s", variable, v, unexpanded(v))
 				}
 				value = n
 			}

@@ -168,8 +168,8 @@ func located(f finding.Finding) string {
 	if !f.Pos.IsZero() {
 		text = f.Pos.String() + ": " + text
 	}
-	if f.Fix != "" {
-		text += "; " + f.Fix
+	if f.Fix != "" && !strings.Contains(text, f.Fix) {
+		text = strings.TrimSuffix(text, ".") + "; " + f.Fix
 	}
 	return text
 }

@@ -16,7 +16,7 @@ func (l *loader) keys() {
 	for _, n := range root.children {
 		l.key(litellm.SectionTop, n)
 	}
-	for _, name := range []string{litellm.SectionGeneral, litellm.SectionLiteLLM, litellm.SectionRouter} {
+	for _, name := range []string{litellm.SectionGeneral, litellm.SectionLiteLLM, litellm.SectionRouter, litellm.SectionLLMGW} {
 		section := root.Get(name)
 		if section.IsNull() {
 			continue

@@ -255,7 +255,7 @@ func TestSpellingsThatNothingExpandsAreNamed(t *testing.T) {
 		{"env.KEY", "write os.environ/KEY"}, {"Bearer os.environ/KEY", "write os.environ/KEY"}, {"https://${HOST}/v1", "write os.environ/HOST"},
 		{"cost is $5", ""}, {"$1", ""}, {"environment", ""}, {"my.env.file", ""}, {"a[b]", ""}, {"price(usd)", ""},
 	} {
-		_, findings := mustLoad(t, Sources{Data: []byte("llmgw: {a: " + Quote(c.text) + "}\n"), File: "c"})
+		_, findings := mustLoad(t, Sources{Data: []byte("x-own: {a: " + Quote(c.text) + "}\n"), File: "c"})
 		switch {
 		case c.fix == "" && len(findings) > 0:
 			t.Errorf("%q: %v", c.text, lines(findings))
@@ -363,7 +363,7 @@ func TestTooManyIncludesAreRefused(t *testing.T) {
 }
 
 func TestDotEnvIsReadInDevelopmentOnly(t *testing.T) {
-	f := files{".env": "A=file\nB=file\n", "x.env": "C=given\nA=given\n", "c.yaml": "llmgw: {a: os.environ/A, b: os.environ/B, c: os.environ/C}\n"}
+	f := files{".env": "A=file\nB=file\n", "x.env": "C=given\nA=given\n", "c.yaml": "x-own: {a: os.environ/A, b: os.environ/B, c: os.environ/C}\n"}
 	for _, c := range []struct {
 		name    string
 		env     []string
@@ -382,7 +382,7 @@ func TestDotEnvIsReadInDevelopmentOnly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tree, _ := mustLoad(t, Sources{Path: "c.yaml", Env: environ(c.env...), DotEnv: c.dotEnv, EnvFile: c.envFile, ReadFile: f.read})
 			for key, want := range map[string]string{"a": c.a, "b": c.b, "c": c.c} {
-				if got, _ := tree.Get("llmgw." + key).Str(); got != want {
+				if got, _ := tree.Get("x-own." + key).Str(); got != want {
 					t.Errorf("%s is %q, want %q", key, got, want)
 				}
 			}
@@ -405,8 +405,8 @@ func TestServiceLinkPort(t *testing.T) {
 	}{
 		{"by reference", "router_settings: {redis_host: h, redis_port: os.environ/REDIS_PORT}\n", []string{"REDIS_PORT" + link},
 			[]string{"c:1:46 error router_settings.redis_port: REDIS_PORT holds an address that Kubernetes put there"}},
-		{"any name that is referred to", "llmgw: {a: os.environ/CACHE_PORT}\n", []string{"CACHE_PORT" + link},
-			[]string{"c:1:12 error llmgw.a: CACHE_PORT holds an address"}},
+		{"any name that is referred to", "x-own: {a: os.environ/CACHE_PORT}\n", []string{"CACHE_PORT" + link},
+			[]string{"c:1:12 error x-own.a: CACHE_PORT holds an address"}},
 		{"unseen, with Redis in use", "router_settings: {redis_host: h}\n", []string{"REDIS_PORT" + link}, []string{"<env> error REDIS_PORT holds an address"}},
 		{"unseen, without Redis", "{}\n", []string{"REDIS_PORT" + link}, nil},
 		{"every pod's own", "{}\n", []string{"KUBERNETES_PORT" + link, "LLMGW_PORT" + link, "LITELLM_PORT" + link}, nil},
@@ -454,7 +454,10 @@ func TestKeysInTheWrongPlaceAreNamedWithTheRightOne(t *testing.T) {
 		{"model_list: [{model_name: a, litellm_params: {model: m, vendor_option: 1}}]", "", ""},
 		{"x-anchors: {a: b}", "", ""},
 		{"router_settings: {num_retries: 1}\nlitellm_settings: {num_retries: 1}", "", ""},
-		{"llmgw: {anything: 1}", "", ""},
+		{"llmgw: {version_headers: false}", "", ""},
+		{"llmgw: {version_header: false}", "llmgw.version_header is not known", "did you mean version_headers?"},
+		{"llmgw: {master_key: x}", "llmgw.master_key has no effect; move it to general_settings.master_key", ""},
+		{"llmgw: [a]", "llmgw is a list, a mapping is expected", ""},
 	} {
 		_, findings := mustLoad(t, Sources{Data: []byte(c.yaml + "\n"), File: "c", Env: environ()})
 		switch {

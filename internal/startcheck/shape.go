@@ -39,12 +39,12 @@ func (c *checker) models() {
 			continue
 		}
 		if m.Node.Get("model_name").IsNull() {
-			c.incomplete(m, path+" has no model_name", "add model_name, the name that clients send")
+			c.incomplete(m, path+" has no model_name", meant(litellm.SectionModelEntry, "model_name", m.Node, "add model_name, the name that clients send"))
 		}
 		params := m.Node.Get("litellm_params")
 		switch {
 		case params.IsNull():
-			c.incomplete(m, path+" has no litellm_params", "add litellm_params: with model: provider/model")
+			c.incomplete(m, path+" has no litellm_params", meant(litellm.SectionModelEntry, "litellm_params", m.Node, "add litellm_params: with model: provider/model"))
 			continue
 		case params.Kind != config.Map:
 			c.refuse(params.Where(), params.Path(), "CFG006", params.Path()+" is "+params.Kind.String()+", a mapping is expected", "write litellm_params: with model: below it")
@@ -56,7 +56,7 @@ func (c *checker) models() {
 		case model != nil && model.RefMissing:
 			c.refuse(model.Pos, model.Path(), "CFG007", model.Path()+": environment variable "+model.Ref+" is not set", "set "+model.Ref+", or write the model")
 		case model.IsNull():
-			c.incomplete(m, path+".litellm_params has no model", "add model: provider/model")
+			c.incomplete(m, path+".litellm_params has no model", meant(litellm.SectionLiteLLMParams, "model", params, "add model: provider/model"))
 		case model.Kind != config.String:
 			c.refuse(model.Where(), model.Path(), "CFG006", model.Path()+" is "+model.Kind.String()+", text is expected", "write provider/model, in quotes")
 		}
@@ -72,6 +72,17 @@ func (c *checker) models() {
 	}
 }
 
+// meant is what to do about a key that is missing: correct the one that was
+// probably meant to be it, if there is one.
+func meant(section, key string, n *config.Node, otherwise string) string {
+	for _, item := range n.Items() {
+		if near, ok := litellm.Nearest(section, item.Key); ok && near == key {
+			return fmt.Sprintf("%s stands there: did you mean %s?", item.Key, key)
+		}
+	}
+	return otherwise
+}
+
 func (c *checker) incomplete(m config.Entry, message, fix string) {
 	pos := m.Pos()
 	c.refuse(pos, m.Node.Path(), "CFG010", message, fix)
@@ -82,6 +93,9 @@ func (c *checker) router() {
 	if n := router.Get("routing_strategy"); !n.IsNull() && !n.Unknown {
 		key, _ := litellm.LookupKey(litellm.SectionRouter, "routing_strategy")
 		if text, ok := n.Scalar(); !ok || len(key.Values) > 0 && !slices.Contains(key.Values, text) {
+			if !ok {
+				text = pyText(n)
+			}
 			valid := make([]any, len(key.Values))
 			for i, v := range key.Values {
 				valid[i] = v

@@ -95,7 +95,7 @@ func TestReasonsNotToStart(t *testing.T) {
 		{"metrics on the port of the gateway", "{}", withKey, Facts{Port: 4000, MetricsPort: 4000}, []string{"<args>:1 --prometheus_metrics_port must differ from --port"}},
 
 		{"a bad routing strategy", "router_settings: {routing_strategy: random}", withKey, Facts{}, []string{"c.yaml:1:19 Invalid routing_strategy: 'random'. Valid options: ['simple-shuffle', "}},
-		{"a list as the routing strategy", "router_settings: {routing_strategy: [a]}", withKey, Facts{}, []string{"c.yaml:1:19 Invalid routing_strategy: ''"}},
+		{"a list as the routing strategy", "router_settings: {routing_strategy: [a]}", withKey, Facts{}, []string{"c.yaml:1:19 Invalid routing_strategy: '['a']'"}},
 		{"every good one", "router_settings: {routing_strategy: latency-based-routing}", withKey, Facts{}, nil},
 		{"health checks in the router", "router_settings: {health_check_interval: 3, health_check_concurrency: 1}", withKey, Facts{},
 			[]string{"c.yaml:1:19 'health_check_interval' is NOT a valid router_settings parameter. Please move it to 'general_settings'.", "c.yaml:1:45 'health_check_concurrency'"}},
@@ -214,6 +214,21 @@ func TestWhatIsAllowedIsSaid(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestASlipInANeededKeyIsNamed(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"model_list: [{model_name: a, litellm_parms: {model: m}}]":             "litellm_parms stands there: did you mean litellm_params?",
+		"model_list: [{modelname: a, litellm_params: {model: m}}]":             "modelname stands there: did you mean model_name?",
+		"model_list: [{model_name: a, litellm_params: {modl: m, api_key: x}}]": "modl stands there: did you mean model?",
+		"model_list: [{model_name: a}]":                                        "add litellm_params: with model: provider/model",
+		"model_list: [{model_name: a, litellm_params: {temperature: 1}}]":      "add model: provider/model",
+	} {
+		refusals := Check(load(t, yaml, goodKey), Facts{})
+		if len(refusals) != 1 || refusals[0].Fix != want {
+			t.Errorf("%s:\n got %v\nwant the fix %q", yaml, refusals, want)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.telemetry()
 	l.sinks()
 	l.otel()
+	l.callbacks()
 	l.alerts()
 	l.models()
 	l.passThrough()
@@ -172,7 +173,11 @@ func (l *loader) number(n *config.Node, low, high float64) *float64 {
 	}
 	f, ok := n.Number()
 	if !ok || math.IsNaN(f) || f < low || f > high {
-		l.report(finding.Warning, n, "%s must be a number from %g to %g; it is left out", n.Path(), low, high)
+		what := fmt.Sprintf("from %g to %g", low, high)
+		if high >= math.MaxFloat64 {
+			what = fmt.Sprintf("of at least %g", low)
+		}
+		l.report(finding.Warning, n, "%s must be a number %s; it is left out", n.Path(), what)
 		return nil
 	}
 	return &f
@@ -229,7 +234,10 @@ func (l *loader) models() {
 // deployment reads one entry of model_list.
 func (l *loader) deployment(m config.Entry) (*call.Deployment, error) {
 	name, ok := m.Node.Get("model_name").Scalar()
-	if !ok || name == "" {
+	if n := m.Node.Get("model_name"); !ok && !n.IsNull() {
+		return nil, fmt.Errorf("model_name must be text, not %s", n.Kind)
+	}
+	if name == "" {
 		return nil, errors.New("model_name is missing")
 	}
 	p := m.Params

@@ -179,8 +179,7 @@ func (l *loader) retryPolicy(n *config.Node) *route.RetryPolicy {
 	for _, item := range n.Items() {
 		field, ok := fields[item.Key]
 		if !ok {
-			l.report(finding.Warning, item, "%s is not a field of a retry policy", item.Path())
-			continue
+			continue // said by the reader of the file
 		}
 		*field = l.whole(item, 0, 1000)
 	}

@@ -64,6 +64,17 @@ func (l *loader) sinks() {
 	}
 }
 
+// callbacks notes which of the callbacks for successes are served.
+func (l *loader) callbacks() {
+	s := l.tree.LiteLLM()
+	for _, name := range slices.Concat(s.SuccessCallbacks.V, s.Callbacks.V) {
+		sends := slices.ContainsFunc(l.c.Telemetry.Sinks, func(o sink.Options) bool { return o.Name == name && !o.NoSuccess })
+		if (sends || slices.Contains(served, name)) && !slices.Contains(l.c.API.Callbacks, name) {
+			l.c.API.Callbacks = append(l.c.API.Callbacks, name)
+		}
+	}
+}
+
 // addSink keeps a sink; a callback that is named for successes and for failures
 // is one.
 func (l *loader) addSink(o sink.Options) {

@@ -24,7 +24,12 @@ func (l *loader) telemetry() {
 		l.c.Telemetry.Metrics = l.metrics(s)
 	}
 	l.c.Telemetry.MetricsOpen = !l.tree.LiteLLM().RequireAuthForMetrics.V
-	if l.text(l.tree.Section("llmgw").Get("compat")) == "litellm-1.83" {
+	compat := l.tree.Section("llmgw").Get("compat")
+	switch l.text(compat) {
+	default:
+		l.report(finding.Warning, compat, "%s must be latest or litellm-1.83; latest is used", compat.Path())
+	case "", "latest":
+	case "litellm-1.83":
 		if s.Get("require_auth_for_metrics_endpoint").IsNull() {
 			l.c.Telemetry.MetricsOpen = true // as that release does
 		}

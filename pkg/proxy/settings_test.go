@@ -337,6 +337,9 @@ var actedOnElsewhere = map[string]string{
 	"general_settings.user_header_mappings":         "TestWhoTheEndUserIs",
 	"litellm_settings.model_group_settings":         "TestHeadersOfClientsGoUpstreamOnlyWhereAllowed",
 	"general_settings.pass_through_request_timeout": "TestPassThroughIsCharged",
+
+	"general_settings.dangerously_allow_unsafe_proxy":              "startcheck: TestReasonsNotToStart",
+	"general_settings.dangerously_permit_weak_or_unset_master_key": "startcheck: TestReasonsNotToStart",
 }
 
 // shown are keys of model_info that /model/info answers with as they are

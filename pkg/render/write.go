@@ -46,8 +46,8 @@ func (r *Result) WriteDir(dir string) ([]string, error) {
 			add(secretFile, *r.Secret)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory %s: %w", dir, reason(err))
+	if err := makeDir(dir); err != nil {
+		return nil, err
 	}
 	stale, err := r.ours(dir, contents)
 	if err != nil {
@@ -68,6 +68,23 @@ func (r *Result) WriteDir(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// makeDir makes the last part of a path. The rest must be there: a slip in it
+// would scatter files where nobody looks, and a file's path is held to the same.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+			return nil
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("make the directory %s: there is no %s; correct the path, or make it first", dir, filepath.Dir(dir))
+	}
+	return fmt.Errorf("make the directory %s: %w", dir, reason(err))
 }
 
 // ours checks that every file in the way was written by llmgw, and lists those

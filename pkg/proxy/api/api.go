@@ -101,6 +101,8 @@ type Options struct {
 	RootPath string
 	// CORS says which pages may call from a browser; all, unless set.
 	CORS CORS
+	// Callbacks are the configured callbacks that are served, for readiness.
+	Callbacks []string
 	// MaxBody bounds JSON request bodies in bytes; 0 means 64 MiB.
 	MaxBody int64
 	// BodyPatience is how long a body may take to arrive; every 64 KiB of it add a

@@ -78,7 +78,7 @@ func serveReadinessDetails(a *API, x *exchange) int {
 		DetailedDebug    bool     `json:"is_detailed_debug"`
 	}{
 		Status: "healthy", DB: state.text(), Cache: kind, LiteLLMVersion: a.o.Emulated, LLMGWVersion: a.o.Build,
-		SuccessCallbacks: []string{}, LogLevel: a.o.LogLevel, DetailedDebug: a.o.LogLevel == "DEBUG",
+		SuccessCallbacks: append([]string{}, a.o.Callbacks...), LogLevel: a.o.LogLevel, DetailedDebug: a.o.LogLevel == "DEBUG",
 	}))
 	return status
 }

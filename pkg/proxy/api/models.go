@@ -64,9 +64,15 @@ func (a *API) firsts() map[string]*call.Deployment {
 	return out
 }
 
+// fallbackTypes are the kinds of fallbacks that a listing can show.
+var fallbackTypes = []string{"general", "context_window", "content_policy"}
+
 func serveModels(a *API, x *exchange) int {
 	groups := a.firsts()
 	q := x.r.URL.Query()
+	if kind := q.Get("fallback_type"); kind != "" && q.Get("include_metadata") == "true" && !slices.Contains(fallbackTypes, kind) {
+		return detail(x.w, http.StatusBadRequest, "Invalid fallback_type. Must be one of: ['general', 'context_window', 'content_policy']")
+	}
 	l := newListing(x.w, `{"data":[`)
 	for _, name := range a.o.Router.Models() {
 		if !l.entry() {

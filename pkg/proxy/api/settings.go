@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -53,8 +54,12 @@ func (c *chat) settings() *call.Error {
 	seconds(&p.Timeout, splice.Timeout, splice.RequestTimeout)
 	seconds(&p.StreamTimeout, splice.StreamTimeout)
 	for _, m := range [...]splice.Member{splice.NumRetries, splice.MaxRetries} {
-		if n, ok := q.Number(m); ok && p.NumRetries == nil {
-			c.retries = int(min(max(n, 0), maxRetries))
+		if p.NumRetries != nil || !q.Has(m) || err != nil {
+			continue
+		}
+		var n *int
+		if n, err = retries(m.String(), string(q.Raw(m))); n != nil {
+			c.retries = *n
 			p.NumRetries = &c.retries
 		}
 	}
@@ -66,13 +71,11 @@ func (c *chat) settings() *call.Error {
 		p.StreamTimeout, err = duration("x-litellm-stream-timeout", v)
 	}
 	if v := headerValue(h, "X-Litellm-Num-Retries"); v != "" && err == nil {
-		n, e := strconv.Atoi(strings.TrimSpace(v))
-		if e != nil || n < 0 {
-			return call.NewError(http.StatusBadRequest, "invalid_request_error", "x-litellm-num-retries",
-				fmt.Sprintf("x-litellm-num-retries is %q, expected a whole number", v))
+		var n *int
+		if n, err = retries("x-litellm-num-retries", v); n != nil {
+			c.retries = *n
+			p.NumRetries = &c.retries
 		}
-		c.retries = min(n, maxRetries)
-		p.NumRetries = &c.retries
 	}
 	if err != nil {
 		return err
@@ -93,6 +96,22 @@ func (c *chat) settings() *call.Error {
 
 // maxRetries bounds what a client may ask for.
 const maxRetries = 20
+
+// retries reads a number of retries as JSON, header or text have it; null is not
+// set.
+func retries(name, text string) (*int, *call.Error) {
+	text = strings.Trim(strings.TrimSpace(text), `"`)
+	if text == "null" || text == "" {
+		return nil, nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || f < 0 || f != math.Trunc(f) {
+		return nil, call.NewError(http.StatusBadRequest, "invalid_request_error", name,
+			fmt.Sprintf("%s is %q, expected a whole number", name, text))
+	}
+	n := int(min(f, maxRetries))
+	return &n, nil
+}
 
 // duration reads seconds as JSON, header or text have them; null is not set.
 func duration(name, text string) (time.Duration, *call.Error) {

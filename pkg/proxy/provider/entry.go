@@ -87,7 +87,7 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 	target, known := catalog.Endpoint(name, params, getenv)
 	switch {
 	case !known:
-		return &DisabledError{name, fmt.Sprintf("provider %q is not known: use a provider from the list, or openai/%s with api_base for a server that speaks OpenAI's format", name, model)}
+		return &DisabledError{name, fmt.Sprintf("provider %q is not known: use a provider from the list, or openai/%s with api_base for a server that speaks OpenAI's format", name, strings.TrimPrefix(model, "openai/"))}
 	case !target.Provider.Supported():
 		return &DisabledError{name, fmt.Sprintf("provider %q is not supported by this version: its wire format (%s) is not implemented, and sending it OpenAI's would fail", name, target.Provider.Family)}
 	case target.Base == "":

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -136,14 +137,23 @@ func (h *handler) record(r slog.Record, attrs []slog.Attr) []byte {
 			m[a.Key] = v.Any()
 		}
 	}
-	b, err := json.Marshal(m)
+	b, err := plainJSON(m)
 	if err != nil { // a value that JSON does not know: its text will do
 		for _, a := range attrs {
 			m[a.Key] = a.Value.Resolve().String()
 		}
-		b, _ = json.Marshal(m)
+		b, _ = plainJSON(m)
 	}
 	return b
+}
+
+// plainJSON leaves < and > readable: positions such as <env> are no HTML.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // oneLine keeps a record on its line: what it quotes may hold anything.
