@@ -26,6 +26,7 @@ type load struct {
 	idle   func() // closes kept connections
 
 	answers, streams, aborted, gets atomic.Int64
+	second                          atomic.Int64 // answers by HTTP/2
 	mu                              sync.Mutex
 	failed                          []string
 	slowest                         time.Duration
@@ -33,7 +34,8 @@ type load struct {
 
 // startLoad begins: callers with kept connections, callers that connect anew for
 // each request, and streams, each as fast as pause lets them. gets are addresses
-// that are asked beside, with a connection each.
+// that are asked beside, with a connection each. Over TLS half of the kept
+// connections speak HTTP/2, on which many requests are in flight at once.
 func startLoad(url string, callers int, pause time.Duration, gets ...string) *load {
 	l := &load{target: func() string { return url }}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -41,11 +43,15 @@ func startLoad(url string, callers int, pause time.Duration, gets ...string) *lo
 	trust := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a test
 	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, TLSClientConfig: trust}, Timeout: time.Minute}
 	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}, Timeout: time.Minute}
-	l.idle = kept.CloseIdleConnections
+	second := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: trust.Clone()}, Timeout: time.Minute}
+	l.idle = func() { kept.CloseIdleConnections(); second.CloseIdleConnections() }
 	for i := range callers {
 		c := kept
-		if i%2 == 1 {
+		switch {
+		case i%2 == 1:
 			c = fresh
+		case i%4 == 2 && strings.HasPrefix(url, "https:"):
+			c = second
 		}
 		l.run(pause, func() { l.answer(c) })
 		l.run(pause, func() { l.stream(c, false) })
@@ -91,6 +97,9 @@ func (l *load) answer(c *http.Client) {
 		return
 	}
 	defer resp.Body.Close()
+	if resp.ProtoMajor == 2 {
+		l.second.Add(1)
+	}
 	b, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != 200 || !strings.Contains(string(b), `"finish_reason":"`) {
 		l.fail("answer: %d %v %.200s", resp.StatusCode, err, b)
@@ -167,8 +176,8 @@ func (l *load) stop(t testing.TB) {
 	l.cancel()
 	l.wait.Wait()
 	l.idle()
-	t.Logf("%d answers, %d streams of %d events, %d aborted, %d other requests; %d failed; slowest answer %s",
-		l.answers.Load(), l.streams.Load(), chunks, l.aborted.Load(), l.gets.Load(), len(l.failed), l.slowest.Round(time.Millisecond))
+	t.Logf("%d answers (%d by HTTP/2), %d streams of %d events, %d aborted, %d other requests; %d failed; slowest answer %s",
+		l.answers.Load(), l.second.Load(), l.streams.Load(), chunks, l.aborted.Load(), l.gets.Load(), len(l.failed), l.slowest.Round(time.Millisecond))
 	for _, f := range l.failed[:min(len(l.failed), 10)] {
 		t.Error(f)
 	}

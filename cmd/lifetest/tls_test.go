@@ -25,6 +25,9 @@ func TestWorkersAreReplacedUnderLoadWithTLS(t *testing.T) {
 	end := time.Now().Add(span())
 	until(t, 5*span()+time.Minute, func() bool { return time.Now().After(end) && p.count(line) >= 3 }, "three workers were replaced")
 	l.stop(t)
+	if l.second.Load() == 0 {
+		t.Error("nothing went by HTTP/2")
+	}
 	t.Logf("%d workers were replaced", p.count(line))
 	p.stop()
 }
