@@ -54,3 +54,60 @@ func (b *block) giveOutput(grown []byte) {
 		outputs.Put(b)
 	}
 }
+
+// buffers are those of one stream.
+type buffers struct {
+	buf   []byte // input
+	block *block // that buf lies in; nil while nothing is there
+	room  int    // size of the next block
+
+	out      []byte
+	outBlock *block // that out lies in, or lay before it grew
+}
+
+// takeInput makes sure that there is a block for input.
+func (b *buffers) takeInput() {
+	if b.block == nil {
+		b.block = takeBlock(max(b.room, firstBuffer))
+		b.buf = b.block.b[:0]
+	}
+}
+
+// grow doubles the block.
+func (b *buffers) grow() {
+	grown := takeBlock(2 * cap(b.buf))
+	b.buf = append(grown.b[:0], b.buf...)
+	b.block.give()
+	b.block = grown
+}
+
+func (b *buffers) giveInput() {
+	if b.block != nil {
+		b.block.give()
+		b.block, b.buf = nil, nil
+	}
+}
+
+// clearOutput begins another output.
+func (b *buffers) clearOutput() {
+	if b.outBlock == nil {
+		b.outBlock = takeOutput()
+		b.out = b.outBlock.b
+	}
+	b.out = b.out[:0]
+}
+
+// Idle says that all output has been used and that the next input may take a
+// while: buffers are given to others for the time.
+func (b *buffers) Idle() {
+	if b.outBlock != nil {
+		b.outBlock.giveOutput(b.out)
+		b.outBlock, b.out = nil, nil
+	}
+}
+
+// Close gives up what of the stream has not been relayed.
+func (b *buffers) Close() {
+	b.giveInput()
+	b.Idle()
+}

@@ -12,10 +12,10 @@ import (
 // type says that the response is over. Everything but the model's name passes
 // byte for byte.
 type ResponseEvents struct {
-	model []byte // quoted; empty leaves the upstream's
-	buf   []byte // what is not yet a whole event
-	seen  int    // bytes of buf that were searched for the end of one
-	out   []byte
+	model   []byte // quoted; empty leaves the upstream's
+	buffers        // buf is what is not yet a whole event
+	seen    int    // begin of the line in buf that is not yet whole
+	looked  int    // bytes of buf that were searched for its end
 
 	started, done bool
 	events, text  int
@@ -27,9 +27,10 @@ type ResponseEvents struct {
 
 // Reset prepares for a new stream; an empty model leaves the upstream's.
 func (t *ResponseEvents) Reset(model string) {
-	quoted, buf, out, id := t.model[:0], keep(t.buf), keep(t.out), keep(t.id)
+	t.Close()
+	quoted, id := t.model[:0], keep(t.id)
 	*t = ResponseEvents{}
-	t.model, t.buf, t.out, t.id = quoted, buf, out, id
+	t.model, t.id = quoted, id
 	if model != "" {
 		t.model = appendQuoted(t.model, model)
 	}
@@ -37,10 +38,9 @@ func (t *ResponseEvents) Reset(model string) {
 
 // Space returns room for the next read.
 func (t *ResponseEvents) Space() []byte {
-	if free := cap(t.buf) - len(t.buf); free < firstBuffer/2 {
-		grown := make([]byte, len(t.buf), max(2*cap(t.buf), firstBuffer))
-		copy(grown, t.buf)
-		t.buf = grown
+	t.takeInput()
+	if cap(t.buf)-len(t.buf) < firstBuffer/2 {
+		t.grow()
 	}
 	return t.buf[len(t.buf):cap(t.buf)]
 }
@@ -48,7 +48,7 @@ func (t *ResponseEvents) Space() []byte {
 // Advance takes the n bytes read into Space and returns what goes to the
 // client: whole events. It is valid until the next call.
 func (t *ResponseEvents) Advance(n int) ([]byte, error) {
-	t.out = t.out[:0]
+	t.clearOutput()
 	if t.err != nil {
 		return nil, t.err
 	}
@@ -65,6 +65,10 @@ func (t *ResponseEvents) Advance(n int) ([]byte, error) {
 	if begin > 0 {
 		t.buf = t.buf[:copy(t.buf, t.buf[begin:])]
 		t.seen -= begin
+		t.looked = max(t.looked-begin, 0)
+	}
+	if len(t.buf) == 0 {
+		t.giveInput()
 	}
 	if t.err == nil && len(t.buf) > DefaultMaxEvent {
 		t.err = &StreamError{Kind: TooLarge}
@@ -74,7 +78,7 @@ func (t *ResponseEvents) Advance(n int) ([]byte, error) {
 		// to its end.
 		if b := first(t.buf); b == '<' || b == '{' || b == '[' {
 			if len(t.buf) > 64<<10 {
-				t.err = &StreamError{Kind: NotStream, Body: t.buf}
+				t.err = &StreamError{Kind: NotStream, Body: bytes.Clone(t.buf)}
 			}
 		}
 	}
@@ -84,12 +88,14 @@ func (t *ResponseEvents) Advance(n int) ([]byte, error) {
 // eventEnd is the offset behind the empty line that ends the next event, or -1.
 func (t *ResponseEvents) eventEnd() int {
 	for {
-		nl := bytes.IndexByte(t.buf[t.seen:], '\n')
+		from := max(t.seen, t.looked)
+		nl := bytes.IndexByte(t.buf[from:], '\n')
 		if nl < 0 {
+			t.looked = len(t.buf)
 			return -1
 		}
-		line := t.buf[t.seen : t.seen+nl]
-		t.seen += nl + 1
+		line := t.buf[t.seen : from+nl]
+		t.seen = from + nl + 1
 		if len(line) == 0 || len(line) == 1 && line[0] == '\r' {
 			return t.seen
 		}
@@ -226,7 +232,7 @@ func (e *responseEvent) readResponse(c *cursor) {
 
 // Finish says that the body has ended.
 func (t *ResponseEvents) Finish() ([]byte, error) {
-	t.out = t.out[:0]
+	t.clearOutput()
 	if t.err != nil {
 		return nil, t.err
 	}
@@ -263,9 +269,6 @@ func whole(data []byte) bool {
 	c.skip()
 	return c.bad < 0 && !c.space()
 }
-
-// Idle does nothing: these streams are few and their buffers stay.
-func (t *ResponseEvents) Idle() {}
 
 // Done reports that the response is over: what follows is ignored.
 func (t *ResponseEvents) Done() bool { return t.done }

@@ -42,12 +42,7 @@ type Tap struct {
 	opts  TapOptions
 	model []byte // quoted
 
-	buf   []byte // buf[event:] is not yet relayed
-	block *block // that buf lies in; nil while nothing is there
-	room  int    // size of the next block
-	out   []byte
-	// outBlock is what out lies in, or lay before it grew.
-	outBlock *block
+	buffers // buf[event:] is not yet relayed
 	// event is the start of the current event, line of the current line.
 	event, line int
 	// lf and cr are the next line ends from line on, when known; lfSeen and
@@ -99,7 +94,7 @@ func (t *Tap) Reset(o TapOptions) {
 	t.Close()
 	model, held, joined, id, finish := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish)
 	*t = Tap{}
-	t.opts, t.model, t.held, t.joined, t.id, t.finish, t.room = o, model, held, joined, id, finish, firstBuffer
+	t.opts, t.model, t.held, t.joined, t.id, t.finish = o, model, held, joined, id, finish
 	if o.Model != "" {
 		t.model = appendQuoted(t.model, o.Model)
 	}
@@ -113,44 +108,16 @@ func keep(b []byte) []byte {
 	return b[:0]
 }
 
-// Close gives up what of the stream has not been relayed.
-func (t *Tap) Close() {
-	t.giveInput()
-	t.Idle()
-}
-
-// Idle says that all output has been used and that the next input may take a
-// while: buffers are given to others for the time.
-func (t *Tap) Idle() {
-	if t.outBlock != nil {
-		t.outBlock.giveOutput(t.out)
-		t.outBlock, t.out = nil, nil
-	}
-}
-
-func (t *Tap) giveInput() {
-	if t.block != nil {
-		t.block.give()
-		t.block, t.buf = nil, nil
-	}
-}
-
 // Space returns room for the next read.
 func (t *Tap) Space() []byte {
-	if t.block == nil {
-		t.block = takeBlock(max(t.room, firstBuffer))
-		t.buf = t.block.b[:0]
-	}
+	t.takeInput()
 	free := cap(t.buf) - len(t.buf)
 	if free < firstBuffer/2 && t.event > 0 {
 		t.compact()
 		free = cap(t.buf) - len(t.buf)
 	}
 	if free < firstBuffer/2 {
-		grown := takeBlock(2 * cap(t.buf))
-		t.buf = append(grown.b[:0], t.buf...)
-		t.block.give()
-		t.block = grown
+		t.grow()
 	}
 	return t.buf[len(t.buf):cap(t.buf)]
 }
@@ -179,14 +146,6 @@ func (t *Tap) Advance(n int) (out []byte, err error) {
 	t.clearOutput()
 	t.advance(n)
 	return t.out, t.err
-}
-
-func (t *Tap) clearOutput() {
-	if t.outBlock == nil {
-		t.outBlock = takeOutput()
-		t.out = t.outBlock.b
-	}
-	t.out = t.out[:0]
 }
 
 // Feed is Advance for bytes that lie elsewhere.

@@ -255,6 +255,15 @@ func TestTapIsLinear(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
+		var events ResponseEvents
+		events.Reset("")
+		for rest := in; len(rest) > 0; {
+			n := copy(events.Space(), rest[:min(1000, len(rest))])
+			rest = rest[n:]
+			if _, err := events.Advance(n); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

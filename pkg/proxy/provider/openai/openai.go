@@ -292,10 +292,8 @@ func (x *exchange) Outcome() wire.Outcome {
 }
 
 func (x *exchange) Close() {
-	if x.stream && x.lane.op == wire.Responses {
-		x.events = splice.ResponseEvents{} // its buffers are for few streams
-	}
 	x.tap.Close()
+	x.events.Close()
 	x.lane = nil
 	x.o = wire.Options{}
 	x.response.Reset()
