@@ -24,6 +24,29 @@ func (l *loader) admission(g *config.Node) {
 		a.Routes = append([]string{}, l.paths(n)...)
 	}
 	a.Public = l.paths(g.Get("public_routes"))
+	a.AdminOnly = l.paths(g.Get("admin_only_routes"))
+	l.demands(g)
+}
+
+// demands reads what every call of a model must have.
+func (l *loader) demands(g *config.Node) {
+	on := func(name string) bool {
+		b := l.flag(g.Get(name))
+		return b != nil && *b
+	}
+	d := &l.c.API.Demands
+	d.User, d.NoTags = on("enforce_user_param"), on("reject_clientside_metadata_tags")
+	for _, n := range l.list(g.Get("enforced_params")) {
+		name, ok := n.Str()
+		if !ok || name == "" || strings.Count(name, ".") > 1 {
+			l.report(finding.Warning, n, "%s is neither a member of requests nor, as metadata.name, a member of one; it is left out", n.Path())
+			continue
+		}
+		d.Params = append(d.Params, name)
+	}
+	if n := l.whole(g.Get("global_max_parallel_requests"), 1, 1e9); n != nil {
+		d.MaxParallel = *n
+	}
 }
 
 // prefixes reads addresses and ranges of addresses. One that cannot be read

@@ -205,6 +205,7 @@ var sampleOf = map[string][]string{
 	"general_settings.trusted_proxy_ranges":                              {"[10.0.0.0/8]"},
 	"general_settings.allowed_routes":                                    {"[/v1/models]"},
 	"general_settings.public_routes":                                     {"[/v1/models]"},
+	"general_settings.admin_only_routes":                                 {"[/v1/models]"},
 	"litellm_settings.callbacks":                                         {"[prometheus]"},
 	"litellm_settings.success_callback":                                  {"[prometheus]"},
 	"litellm_settings.failure_callback":                                  {"[generic_api]"},

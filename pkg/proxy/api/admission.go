@@ -26,6 +26,8 @@ type Admission struct {
 	// apart; nil means all. Public are paths that need no key. A path that ends
 	// in * stands for all that begin like it.
 	Routes, Public []string
+	// AdminOnly are paths for administrators alone, in the same form.
+	AdminOnly []string
 }
 
 // unknown is the caller of a route that the operator has made public.
@@ -44,6 +46,24 @@ func (a *API) admit(x *exchange) (public bool, err *call.Error) {
 		return false, forbidden("Access forbidden: Route " + x.path + " not allowed")
 	}
 	return listed(o.Public, x.path), nil
+}
+
+// identify says who is calling, and keeps the caller from routes that are not
+// for everybody.
+func (a *API) identify(x *exchange, r *http.Request) (err *call.Error) {
+	if x.caller, err = a.o.Identify.Identify(r); err != nil {
+		return err
+	}
+	return a.adminOnly(x)
+}
+
+// adminOnly keeps others than administrators from the routes that are theirs. A
+// gateway that is open to all has no administrator.
+func (a *API) adminOnly(x *exchange) *call.Error {
+	if len(a.o.Admission.AdminOnly) == 0 || x.caller.Role == call.RoleProxyAdmin || !listed(a.o.Admission.AdminOnly, x.path) {
+		return nil
+	}
+	return forbidden("user not allowed to access this route. Route=" + x.path + " is an admin only route")
 }
 
 func forbidden(message string) *call.Error {

@@ -63,10 +63,12 @@ type Options struct {
 	Identify Identifier
 	// Admission says who may ask for what before a key is looked at.
 	Admission Admission
-	Router    Router
-	Upstream  call.Upstream
-	Classify  Classifier
-	Record    Recorder
+	// Demands are what every call of a model must have.
+	Demands  Demands
+	Router   Router
+	Upstream call.Upstream
+	Classify Classifier
+	Record   Recorder
 	// Cache holds answers, CacheAdmin is the same for operators; nil without one.
 	Cache      wire.Cache
 	CacheAdmin CacheAdmin
@@ -249,6 +251,7 @@ func New(o Options) *API {
 // State is what outlives an API that another replaces while requests run.
 type State struct {
 	inFlight   inFlight
+	calls      atomic.Int64 // counted only where Demands bounds them
 	turnedAway atomic.Int64
 	draining   atomic.Bool
 	content    content
@@ -346,7 +349,7 @@ func (a *API) dispatch(x *exchange) int {
 			return a.refuse(x, err)
 		}
 		if x.caller = unknown; !open {
-			if x.caller, err = a.o.Identify.Identify(x.r); err != nil {
+			if err = a.identify(x, x.r); err != nil {
 				return a.refuse(x, err)
 			}
 		}

@@ -132,6 +132,11 @@ func (c *chat) untilBegun() *call.Error {
 	x := c.x
 	c.call.Caller, c.call.Route, c.call.Start = x.caller, x.route.name, time.Now()
 	err := c.prepare()
+	if err == nil {
+		if err = c.a.enter(); err == nil {
+			defer c.a.leave()
+		}
+	}
 	hit := false
 	if err == nil {
 		hit, err = c.fromCache(x.route.kind.cache)
@@ -231,6 +236,9 @@ func (c *chat) prepare() *call.Error {
 		}
 		_ = c.request.Scan(noMembers)
 	} else if err := c.readJSON(); err != nil {
+		return err
+	}
+	if err := c.demands(); err != nil {
 		return err
 	}
 	if err := c.settings(); err != nil {

@@ -29,7 +29,9 @@ type media struct {
 	form  bool
 	model string // of the form
 	parts []formPart
-	file  bool // one of them is called so
+	// fields are all of the form's, where Demands reads them.
+	fields []formField
+	file   bool // one of them is called so
 	// broken is set when the answer had begun and cannot be completed: the
 	// connection must not end as if it were whole.
 	broken bool
@@ -108,6 +110,9 @@ func (c *chat) readForm() *call.Error {
 			return invalid("request_body", "Invalid request format: the multipart body ends too early")
 		}
 		name := part.FormName()
+		if c.a.o.Demands.reads() {
+			m.fields = append(m.fields, formField{name, data})
+		}
 		switch {
 		case name == "model" && part.FileName() == "":
 			if m.model != "" {

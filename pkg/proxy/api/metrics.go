@@ -19,7 +19,7 @@ func serveMetrics(a *API, x *exchange) int {
 		return a.refuse(x, refusal)
 	}
 	if !a.o.MetricsOpen && !open {
-		if _, err := a.o.Identify.Identify(x.r); err != nil {
+		if err := a.identify(x, x.r); err != nil {
 			a.metricsHint.Do(func() {
 				a.o.Log.Warn("/metrics was asked for without a valid key: give the scraper one (authorization in scrape_configs), open a port for it with --prometheus-metrics-port, or set litellm_settings.require_auth_for_metrics_endpoint to false")
 			})

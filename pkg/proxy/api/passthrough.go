@@ -123,11 +123,9 @@ func (a *API) passThrough(x *exchange) (status int, taken bool) {
 		return a.refuse(x, err), true
 	}
 	if !p.Open && !open {
-		id, err := a.o.Identify.Identify(p.identified(x.r))
-		if err != nil {
+		if err := a.identify(x, p.identified(x.r)); err != nil {
 			return a.refuse(x, err), true
 		}
-		x.caller = id
 	}
 	return a.forward(x, p), true
 }

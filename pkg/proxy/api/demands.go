@@ -1,0 +1,131 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
+)
+
+// Demands are what general_settings wants of every call of a model. The zero
+// value wants nothing, and nothing is read for it.
+type Demands struct {
+	// User is enforce_user_param: the request must name a user.
+	User bool
+	// Params are enforced_params: members that a request must have, or as
+	// "metadata.name" a member within one.
+	Params []string
+	// NoTags is reject_clientside_metadata_tags.
+	NoTags bool
+	// MaxParallel is global_max_parallel_requests: calls in flight of all callers
+	// together; 0 does not bound them.
+	MaxParallel int
+}
+
+// The refusals say what LiteLLM says.
+var (
+	errNoUser = call.NewError(http.StatusUnauthorized, "auth_error", call.None, "Authentication Error, 'user' param not passed in. 'enforce_user_param'=True")
+	errTags   = call.NewError(http.StatusBadRequest, "bad_request_error", "metadata.tags",
+		"Client-side 'metadata.tags' not allowed in request. 'reject_clientside_metadata_tags'=True. Tags can only be set via API key metadata.")
+)
+
+// reads reports whether the members of a request matter at all.
+func (d *Demands) reads() bool { return d.User || d.NoTags || len(d.Params) > 0 }
+
+// demands refuses a request that is not as the operator wants requests.
+func (c *chat) demands() *call.Error {
+	d := &c.a.o.Demands
+	if !d.reads() {
+		return nil
+	}
+	if d.NoTags {
+		// Only what stands in an object: text of that name is no metadata.
+		var metadata map[string]json.RawMessage
+		if json.Unmarshal(c.request.Raw(splice.Metadata), &metadata) == nil {
+			if _, has := metadata["tags"]; has {
+				return errTags
+			}
+		}
+	}
+	if d.User && c.value("user") == nil {
+		return errNoUser
+	}
+	for _, name := range d.Params {
+		outer, inner, nested := strings.Cut(name, ".")
+		value := c.value(outer)
+		if value == nil {
+			return paramMissing(outer, "param="+outer)
+		}
+		if !nested {
+			continue
+		}
+		var members map[string]json.RawMessage
+		_ = json.Unmarshal(value, &members) // what is no object has no members
+		if _, has := members[inner]; !has {
+			return paramMissing(name, "param=["+outer+"]["+inner+"]")
+		}
+	}
+	return nil
+}
+
+func paramMissing(param, what string) *call.Error {
+	return call.NewError(http.StatusBadRequest, "invalid_request_error", param, "BadRequest please pass "+what+" in request body. This is a required param")
+}
+
+// value is a member of the request, or a field of its form; nil without one.
+func (c *chat) value(name string) (value []byte) {
+	if c.media != nil && c.media.form {
+		if i := slices.IndexFunc(c.media.fields, func(f formField) bool { return f.name == name }); i >= 0 {
+			return c.media.fields[i].value
+		}
+		return nil
+	}
+	c.request.Each(func(_ splice.Member, written, raw []byte) {
+		if string(written) == name {
+			value = raw
+		} else if strings.IndexByte(string(written), '\\') >= 0 {
+			var text string
+			if json.Unmarshal([]byte(`"`+string(written)+`"`), &text) == nil && text == name {
+				value = raw
+			}
+		}
+	})
+	return value
+}
+
+// formField is a field of a form, as Demands reads it.
+type formField struct {
+	name  string
+	value []byte
+}
+
+// enter takes a place among the calls that may run at once. Where it returns no
+// error and the calls are bounded, leave gives the place back.
+func (a *API) enter() *call.Error {
+	limit := a.o.Demands.MaxParallel
+	if limit <= 0 {
+		return nil
+	}
+	if running := a.state.calls.Add(1); running > int64(limit) {
+		a.state.calls.Add(-1)
+		return tooManyCalls(limit, running-1)
+	}
+	return nil
+}
+
+func (a *API) leave() {
+	if a.o.Demands.MaxParallel > 0 {
+		a.state.calls.Add(-1)
+	}
+}
+
+func tooManyCalls(limit int, running int64) *call.Error {
+	e := call.NewError(http.StatusTooManyRequests, "throttling_error", "",
+		"Max parallel request limit reached Hit Global Limit: Limit="+strconv.Itoa(limit)+", current: "+strconv.FormatInt(running, 10))
+	e.Header = http.Header{"Retry-After": {"1"}}
+	return e
+}
