@@ -118,7 +118,7 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 			return gerr
 		}
 		if f.skipStartup {
-			_, err := fmt.Fprintln(a.out, litellm.SetupComplete)
+			_, err := fmt.Fprintln(a.out, setupComplete)
 			return err
 		}
 		if gate != nil {
@@ -256,3 +256,6 @@ func (g *gateway) run(ctx context.Context) error {
 
 // emulated is the release that the gateway answers as.
 const emulated = litellm.Compat
+
+// setupComplete is what LiteLLM says then, and what jobs look for.
+const setupComplete = "LiteLLM: Setup complete. Skipping server startup as requested."

@@ -57,30 +57,6 @@ func (f Format) String() string {
 	}
 }
 
-// ErrFIPS refuses to write the old format under LITELLM_FIPS_MODE.
-var ErrFIPS = errors.New("xsalsa20-poly1305 is not an approved algorithm: LITELLM_FIPS_MODE is on, so set general_settings.encryption_algorithm to aes-256-gcm")
-
-// WriteFormat returns the format of new ciphertexts: by algorithm, the setting
-// general_settings.encryption_algorithm (empty when it is not set), and by the
-// formats that the database holds already (see Formats).
-//
-// The emulated LiteLLM release reads Legacy and V2, writes V2 for aes-256-gcm
-// and Legacy for every other value. A database that holds V3 belongs to newer
-// ones, so V3 is written only there: a pod of another release that shares the
-// database must be able to read what this one writes.
-func WriteFormat(algorithm string, existing map[Format]int, fips bool) (Format, error) {
-	aes := strings.EqualFold(algorithm, "aes-256-gcm")
-	switch {
-	case existing[V3] > 0 && (aes || algorithm == ""):
-		return V3, nil
-	case aes, algorithm == "" && (fips || existing[V2] > 0 && existing[Legacy] == 0):
-		return V2, nil
-	case fips:
-		return Plain, ErrFIPS
-	}
-	return Legacy, nil
-}
-
 const (
 	nonceNaCl = 24
 	nonceGCM  = 12
@@ -160,15 +136,6 @@ func Open(text string, keys ...*Keys) Opened {
 func Detect(text string) Format {
 	format, _ := split(text)
 	return format
-}
-
-// Formats counts the formats of stored texts.
-func Formats(texts []string) map[Format]int {
-	counts := map[Format]int{}
-	for _, t := range texts {
-		counts[Detect(t)]++
-	}
-	return counts
 }
 
 // split tells the format and decodes the ciphertext.

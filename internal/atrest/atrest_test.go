@@ -164,39 +164,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestFormatOfNewSecrets(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		algorithm string
-		texts     []string
-		fips      bool
-		want      Format
-		err       error
-	}{
-		{"an empty database gets what every release reads", "", nil, false, Legacy, nil},
-		{"plain values do not count", "", []string{"plain"}, false, Legacy, nil},
-		{"old secrets keep company", "", []string{legacyText, "plain"}, false, Legacy, nil},
-		{"a mixed database may have old readers", "", []string{legacyText, v2Text}, false, Legacy, nil},
-		{"AES stays AES", "", []string{v2Text}, false, V2, nil},
-		{"the newest format is kept where it occurs", "", []string{legacyText, v3Text}, false, V3, nil},
-		{"AES by setting", "aes-256-gcm", nil, false, V2, nil},
-		{"the setting ignores case", "AES-256-GCM", []string{legacyText}, false, V2, nil},
-		{"AES by setting in a new database", "aes-256-gcm", []string{v3Text}, false, V3, nil},
-		{"the old algorithm by setting", "xsalsa20-poly1305", []string{v3Text}, false, Legacy, nil},
-		{"unknown algorithms mean the old one", "rot13", nil, false, Legacy, nil},
-		{"FIPS prefers AES", "", []string{legacyText}, true, V2, nil},
-		{"FIPS refuses the old algorithm", "xsalsa20-poly1305", nil, true, Plain, ErrFIPS},
-		{"FIPS and AES", "aes-256-gcm", nil, true, V2, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := WriteFormat(tt.algorithm, Formats(tt.texts), tt.fips)
-			if got != tt.want || err != tt.err {
-				t.Errorf("%v, %v; want %v, %v", got, err, tt.want, tt.err)
-			}
-		})
-	}
-}
-
 // The hash that is stored for a virtual key is the key of the old formats when
 // that virtual key signs them: what doctor warns about.
 func TestStoredHashOfASigningKeyOpensOldSecrets(t *testing.T) {

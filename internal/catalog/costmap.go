@@ -28,9 +28,6 @@ func ParseCostMap(data []byte) (*CostMap, error) {
 	return &CostMap{entries}, nil
 }
 
-// Len is the number of models.
-func (m *CostMap) Len() int { return len(m.entries) }
-
 // costMap is the list in use, or nil.
 var costMap atomic.Pointer[CostMap]
 

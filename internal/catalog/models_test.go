@@ -99,7 +99,7 @@ func TestTheConfigurationsNumbersWin(t *testing.T) {
 func TestAListOfTheOperatorsIsAskedFirst(t *testing.T) {
 	m, err := ParseCostMap([]byte(`{"sample_spec": {}, "openai/gpt-4o": {"input_cost_per_token": 1e-3, "output_cost_per_token": "2e-3", "max_input_tokens": 7, "max_output_tokens": 8, "supports_vision": false, "mode": "chat", "litellm_provider": "openai"},
 		"private": {"input_cost_per_token": 5, "input_cost_per_token_above_200k_tokens": 6}, "broken": 3}`))
-	if err != nil || m.Len() != 3 {
+	if err != nil || len(m.entries) != 3 {
 		t.Fatalf("%v, %v", m, err)
 	}
 	UseCostMap(m)

@@ -56,11 +56,10 @@ type File struct {
 
 // Tree is a loaded configuration.
 type Tree struct {
-	root    *Node
-	env     *Env
-	files   []File
-	missing []*Node
-	dotEnv  string
+	root   *Node
+	env    *Env
+	files  []File
+	dotEnv string
 }
 
 // Root is the merged document; never nil, an empty mapping if there is none.
@@ -77,9 +76,6 @@ func (t *Tree) DotEnv() string { return t.dotEnv }
 
 // Files are the files that were read, the main file first.
 func (t *Tree) Files() []File { return t.files }
-
-// Missing are the values whose os.environ/ variable is not set, in file order.
-func (t *Tree) Missing() []*Node { return t.missing }
 
 // Section returns a top-level section, or nil when it is absent or null.
 func (t *Tree) Section(name string) *Node {

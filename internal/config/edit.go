@@ -11,28 +11,6 @@ import (
 	"github.com/llmgw/llmgw/internal/finding"
 )
 
-// Apply returns the text of the main file with the edits applied, every other
-// byte untouched. Edits of other files are left out. It panics on edits that
-// overlap or lie outside the file, which are mistakes of the caller; [Splice]
-// returns them as errors.
-func (t *Tree) Apply(edits []finding.Edit) []byte {
-	if len(t.files) == 0 {
-		return nil
-	}
-	main := t.files[0]
-	var mine []finding.Edit
-	for _, e := range edits {
-		if e.File == main.Name {
-			mine = append(mine, e)
-		}
-	}
-	out, err := Splice(main.Data, mine)
-	if err != nil {
-		panic("config: " + err.Error())
-	}
-	return out
-}
-
 // Replace is the edit that puts the given YAML text in place of the value of n.
 // It is not possible for a value that came by an alias or a merge key, which
 // stands elsewhere, and for an absent value of a "? key".

@@ -55,9 +55,6 @@ func (e *Env) Set(v Var) {
 	e.vars[v.Name] = v
 }
 
-// Unset removes a variable.
-func (e *Env) Unset(name string) { delete(e.vars, name) }
-
 // Lookup returns the variable and whether it is set.
 func (e *Env) Lookup(name string) (Var, bool) {
 	if e == nil {
@@ -96,14 +93,6 @@ func (e *Env) Names() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// Len is the number of variables.
-func (e *Env) Len() int {
-	if e == nil {
-		return 0
-	}
-	return len(e.vars)
 }
 
 // Clone returns a copy that can be changed.

@@ -198,8 +198,10 @@ func TestReplacingAnyValueBySpliceChangesThatValueOnly(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s of %q cannot be replaced", n.Path(), text)
 		}
-		tree := &Tree{root: root, files: []File{{"f", []byte(text)}}}
-		edited := tree.Apply([]finding.Edit{edit})
+		edited, err := Splice([]byte(text), []finding.Edit{edit})
+		if err != nil {
+			t.Fatalf("editing %s of %q: %v", n.Path(), text, err)
+		}
 		after, _, err := ParseYAML("f", edited)
 		if err != nil {
 			t.Fatalf("after the edit of %s in %q:\n%q: %v", n.Path(), text, edited, err)

@@ -165,7 +165,6 @@ func (l *loader) resolveNode(n *Node) {
 
 // missing records a reference to a variable that is not set.
 func (l *loader) missing(n *Node, manager bool) {
-	l.tree.missing = append(l.tree.missing, n)
 	if manager {
 		return // the secret manager may hold it
 	}

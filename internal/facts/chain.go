@@ -155,20 +155,6 @@ func Chain(input ChainInput) ChainResult {
 // clampRetries keeps an absurd number from overflowing a sum.
 func clampRetries(v int) int { return min(max(v, 0), 1<<20) }
 
-// Worst is the group with the largest sum; false when there is no group.
-func (r ChainResult) Worst() (GroupChain, bool) {
-	if len(r.Groups) == 0 {
-		return GroupChain{}, false
-	}
-	worst := r.Groups[0]
-	for _, g := range r.Groups[1:] {
-		if g.Sum > worst.Sum {
-			worst = g
-		}
-	}
-	return worst, true
-}
-
 // SumText is "500 x 5 + 300 x 5 + 100 x 5 = 4500".
 func (g GroupChain) SumText() string {
 	parts := make([]string, len(g.Steps))

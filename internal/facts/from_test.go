@@ -109,7 +109,7 @@ func TestFromTakesEachFactFromItsFirstSource(t *testing.T) {
 		t.Errorf("request %s, preStop %s, grace %s, keep-alive %s", d.Request, d.PreStop, d.Grace, d.KeepAlive)
 	}
 	r := Chain(d.Chain())
-	if w, _ := r.Worst(); w.SumText() != "240 x 2 + 90 x 2 + 300 x 2 = 1260" || !r.IsBroken("I3") {
+	if w, _ := worst(r); w.SumText() != "240 x 2 + 90 x 2 + 300 x 2 = 1260" || !r.IsBroken("I3") {
 		t.Errorf("chain of %s: %s", w.Group, w.SumText())
 	}
 	if g := r.Groups[1]; g.Group != "small" || g.FirstByte.Value != 30 || len(r.Groups) != 2 {

@@ -122,9 +122,6 @@ func (v Verdict) String() string {
 	return [...]string{"unknown", "fits", "low headroom", "exceeds"}[v]
 }
 
-// MarshalText writes the word.
-func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
-
 // PoolResult is the worked sum. Counts saturate at 2^52.
 type PoolResult struct {
 	In PoolInput // with the defaults filled in and Workers as it counts for the target

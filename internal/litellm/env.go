@@ -169,23 +169,3 @@ func (v EnvVar) clearWord(value bool) string {
 		return "false"
 	}
 }
-
-// NearestEnv is Nearest for variables. It looks only at names that begin as
-// LiteLLM's own do, because any other name may be some other program's.
-func NearestEnv(name string) (string, bool) {
-	if _, known := LookupEnv(name); known {
-		return "", false
-	}
-	for _, lead := range []string{"LITELLM_", "LITELM_", "DATABASE_", "REDIS_"} {
-		if strings.HasPrefix(name, lead) {
-			return nearest(name, func(yield func(string) bool) {
-				for _, v := range env().all {
-					if !yield(v.Name) {
-						return
-					}
-				}
-			})
-		}
-	}
-	return "", false
-}

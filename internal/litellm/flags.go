@@ -71,17 +71,3 @@ func LookupFlag(name string) (Flag, bool) {
 	}
 	return Flag{}, false
 }
-
-// NearestFlag is Nearest for flag names; the answer has underscores.
-func NearestFlag(name string) (string, bool) {
-	if _, known := LookupFlag(name); known {
-		return "", false
-	}
-	return nearest(strings.TrimLeft(name, "-"), func(yield func(string) bool) {
-		for _, f := range flags() {
-			if !yield(f.Name) {
-				return
-			}
-		}
-	})
-}

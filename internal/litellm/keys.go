@@ -54,16 +54,6 @@ const (
 	Any   Type = "any"
 )
 
-// Is reports whether values of the type may have shape one.
-func (t Type) Is(one Type) bool {
-	for part := range strings.SplitSeq(string(t), "|") {
-		if part == string(one) || part == string(Any) {
-			return true
-		}
-	}
-	return false
-}
-
 // Status says whether a key still does something in LiteLLM.
 type Status string
 
@@ -163,11 +153,6 @@ var keys = sync.OnceValue(func() *keyTable {
 	}
 	return t
 })
-
-// Keys returns every known key, sorted by section as data/keys.tsv orders them.
-// The slice is the caller's; the keys' Values are shared and must not be
-// changed.
-func Keys() []Key { return slices.Clone(keys().all) }
 
 // SectionKeys returns the keys of one section in table order.
 func SectionKeys(section string) []Key {

@@ -106,11 +106,6 @@ func TestTheFlagTableHoldsTogether(t *testing.T) {
 			t.Errorf("%s is %q, %t", c.written, f.Name, ok)
 		}
 	}
-	for _, c := range []struct{ written, near string }{{"--num-worker", "num_workers"}, {"--detailed_debg", "detailed_debug"}, {"--xyzzy", ""}, {"--config", ""}} {
-		if got, _ := NearestFlag(c.written); got != c.near {
-			t.Errorf("%s resembles %q, want %q", c.written, got, c.near)
-		}
-	}
 }
 
 func TestTheEnvironmentTableHoldsTogether(t *testing.T) {
@@ -138,14 +133,6 @@ func TestTheEnvironmentTableHoldsTogether(t *testing.T) {
 	for _, name := range []string{"LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "DATABASE_URL", "REDIS_PASSWORD", "OPENAI_API_KEY", "GROQ_API_KEY"} {
 		if v, ok := LookupEnv(name); !ok || !v.Secret {
 			t.Errorf("%s is not held to be a secret (known: %t)", name, ok)
-		}
-	}
-	for _, c := range []struct{ written, near string }{
-		{"LITELLM_MASTERKEY", "LITELLM_MASTER_KEY"}, {"REDIS_PASSWROD", "REDIS_PASSWORD"}, {"DATABASE_URI", "DATABASE_URL"},
-		{"LITELLM_LOG", ""}, {"MY_APP_KEY", ""}, {"LITELLM_SOMETHING_ENTIRELY_DIFFERENT", ""},
-	} {
-		if got, _ := NearestEnv(c.written); got != c.near {
-			t.Errorf("%s resembles %q, want %q", c.written, got, c.near)
 		}
 	}
 }
@@ -231,22 +218,6 @@ func TestMisplacedNamesAreSentHome(t *testing.T) {
 	}
 }
 
-func TestErrorTextsAreLiteLLMs(t *testing.T) {
-	for got, want := range map[string]string{
-		InvalidRoutingStrategy("foo"):         "Invalid routing_strategy: 'foo'. Valid options: ['simple-shuffle', 'lar1', 'least-busy', 'latency-based-routing', 'cost-based-routing', 'usage-based-routing-v2', 'usage-based-routing', 'provider-budget-routing']. Check 'router_settings.routing_strategy' in your config.yaml or the 'routing_strategy' parameter if using the Router SDK directly.",
-		FallbackManyKeys("{}", 0):             "Dictionary '{}' must have exactly one key, but has 0 keys.",
-		FallbackNotMapping("x"):               "Item 'x' is not a dictionary.",
-		UnsupportedScheme("DATABASE_URL", ""): "DATABASE_URL uses unsupported scheme '<missing scheme>'. LiteLLM's database features (virtual keys, store_model_in_db, spend tracking) require PostgreSQL; use a 'postgresql://' connection string. SQLite and other engines are not supported. See https://docs.litellm.ai/docs/proxy/virtual_keys",
-	} {
-		if got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
-	}
-	if !Blocked("PATH") || !Blocked("no_proxy") || Blocked("PAT") || Blocked("") || Blocked("PATH LD_PRELOAD") || Blocked("REDIS_HOST") {
-		t.Error("the names environment_variables may not set are wrong")
-	}
-}
-
 func TestKeysEverybodyKnowsAndPlaceholders(t *testing.T) {
 	for _, s := range []string{"sk-1234", "SK-1234", " sk-litellm ", "changeme", "sk-changeme", "my-fake-key", "<your key>", "your-key", "sk-your-key", "sk-...", "https://exampleopenaiendpoint-production.up.railway.app/", "eXaMpLeOnLy", "NoTaGrEaTpAsSwOrD", "change-me-please"} {
 		if !WellKnownKey(s) {
@@ -260,7 +231,7 @@ func TestKeysEverybodyKnowsAndPlaceholders(t *testing.T) {
 	}
 }
 
-func TestAdvisoriesAndBehaviourGoByRelease(t *testing.T) {
+func TestAdvisoriesGoByRelease(t *testing.T) {
 	for _, c := range []struct {
 		version string
 		want    []string
@@ -284,12 +255,6 @@ func TestAdvisoriesAndBehaviourGoByRelease(t *testing.T) {
 		if !slices.Equal(ids, c.want) {
 			t.Errorf("%s: %v, want %v", c.version, ids, c.want)
 		}
-	}
-	if b := At("1.94.9"); !b.Known || b.PooledRedisURL || !b.ComponentChart || b.RefusesTutorialKey {
-		t.Errorf("1.94.9: %+v", b)
-	}
-	if b := At("main-latest"); b.Known || !b.PooledRedisURL || !b.ExitsOnDatabaseFailed {
-		t.Errorf("an unknown release: %+v", b)
 	}
 	if _, ok := ParseVersion(Compat); !ok {
 		t.Errorf("Compat %q is no version", Compat)

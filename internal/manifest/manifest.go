@@ -44,19 +44,6 @@ type IntOrPercent struct {
 	Pos     finding.Position
 }
 
-// Of resolves the count against n, rounding up or down as Kubernetes does for
-// maxSurge (up) and maxUnavailable (down).
-func (v IntOrPercent) Of(n int, up bool) int {
-	if !v.Percent {
-		return v.Value
-	}
-	p := v.Value * n
-	if up {
-		return (p + 99) / 100
-	}
-	return p / 100
-}
-
 // IsZero reports whether the count is stated as 0 or 0%.
 func (v IntOrPercent) IsZero() bool { return v.Set && v.Value == 0 }
 

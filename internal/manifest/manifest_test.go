@@ -129,14 +129,8 @@ func TestADeploymentBecomesFacts(t *testing.T) {
 	if len(g.Services) != 1 || len(g.Ingresses) != 1 || len(g.Budgets) != 1 {
 		t.Errorf("services %d, ingresses %d, budgets %d", len(g.Services), len(g.Ingresses), len(g.Budgets))
 	}
-	if got := g.Strategy.MaxSurge.Of(10, true); got != 3 {
-		t.Errorf("25%% of 10 rounded up is %d", got)
-	}
 	if g.Object.Source != "gateway/templates/deployment.yaml" {
 		t.Errorf("source %q", g.Object.Source)
-	}
-	if name, key := g.ConfigSource(c, "/app/config.yaml"); name != "cm" || key != "config.yaml" {
-		t.Errorf("config from %q %q", name, key)
 	}
 	if p := g.Grace.Pos; p.Line != 12 || p.Col != 7 {
 		t.Errorf("grace at %s", p)
@@ -228,7 +222,6 @@ func FuzzWorkloads(f *testing.F) {
 			w.Gateway()
 			w.Migration()
 			for _, c := range w.Containers {
-				w.ConfigSource(c, "/app/config.yaml")
 				if c.PreStop.Known && c.PreStop.Seconds < 0 {
 					t.Fatal("negative time")
 				}

@@ -535,21 +535,3 @@ func (r *reader) scaler(o *Object) *Scaler {
 	}
 	return s
 }
-
-// ConfigSource is the ConfigMap and key that a container mounts at path;
-// empty when the path is not mounted from a ConfigMap.
-func (w *Workload) ConfigSource(c *Container, path string) (name, key string) {
-	for _, m := range c.Mounts {
-		v, ok := w.Volume(m.Name)
-		if !ok || v.Kind != "configMap" {
-			continue
-		}
-		switch {
-		case m.Path == path && m.SubPath != "":
-			return v.Source, m.SubPath
-		case strings.HasPrefix(path, strings.TrimSuffix(m.Path, "/")+"/") && m.SubPath == "":
-			return v.Source, strings.TrimPrefix(path, strings.TrimSuffix(m.Path, "/")+"/")
-		}
-	}
-	return "", ""
-}

@@ -162,20 +162,3 @@ const (
 	namedVariable = ": environment variable "
 	namedMarker   = ",\x00environment variable "
 )
-
-// Key abbreviates a virtual or provider key for people: its usual prefix and
-// its last four characters, "sk-...abcd". A key too short to hide anything
-// that way is masked whole.
-func Key(key string) string {
-	if len(key) < 12 {
-		if key == "" {
-			return ""
-		}
-		return Mask
-	}
-	prefix := ""
-	if strings.HasPrefix(key, "sk-") {
-		prefix = "sk-"
-	}
-	return prefix + "..." + key[len(key)-4:]
-}

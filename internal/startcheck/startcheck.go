@@ -54,20 +54,12 @@ func Loopback(host string) bool {
 // Check returns every reason not to start, all at once, each of severity Error;
 // an empty list means that serve may start.
 func Check(tree *config.Tree, facts Facts) []finding.Finding {
-	return only(finding.Error, All(tree, facts))
+	return slices.DeleteFunc(All(tree, facts), func(f finding.Finding) bool { return f.Severity != finding.Error })
 }
 
-// Warnings returns what has to be said at start although it is no reason not to:
-// overrides in force, settings that do less than they seem to.
-func Warnings(tree *config.Tree, facts Facts) []finding.Finding {
-	return only(finding.Warning, All(tree, facts))
-}
-
-func only(s finding.Severity, list []finding.Finding) []finding.Finding {
-	return slices.DeleteFunc(list, func(f finding.Finding) bool { return f.Severity != s })
-}
-
-// All returns what Check and Warnings return, for the price of one.
+// All returns those and, of severity Warning, what has to be said at start
+// although it is no reason not to: overrides in force, settings that do less than
+// they seem to.
 func All(tree *config.Tree, facts Facts) []finding.Finding {
 	c := &checker{tree: tree, facts: facts, env: tree.Env()}
 	c.masterKey()

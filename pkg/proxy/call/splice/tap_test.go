@@ -397,7 +397,7 @@ func TestDecodeUsage(t *testing.T) {
 		{"nothing", ``, call.Usage{}, false},
 		{"half", `{"prompt_tokens":10`, call.Usage{}, false},
 	} {
-		if got, ok := DecodeUsage([]byte(tt.raw)); got != tt.want || ok != tt.ok {
+		if got, ok := decodeUsage(&cursor{b: []byte(tt.raw), bad: -1, lax: true, nest: &nest{}}); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %+v, %v", tt.name, got, ok)
 		}
 	}

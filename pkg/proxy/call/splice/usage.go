@@ -2,16 +2,10 @@ package splice
 
 import "github.com/llmgw/llmgw/pkg/proxy/call"
 
-// DecodeUsage reads a usage object in any of the spellings in use: OpenAI's
+// decodeUsage reads a usage object in any of the spellings in use: OpenAI's
 // chat and responses APIs, Anthropic's, and the cache counters that DeepSeek
 // and others add. Members it does not know and values that are not counts are
-// passed over. ok is false when raw is not an object or counts nothing.
-func DecodeUsage(raw []byte) (u call.Usage, ok bool) {
-	var n nest
-	c := cursor{b: raw, bad: -1, lax: true, nest: &n}
-	return decodeUsage(&c)
-}
-
+// passed over. ok is false when the value is not an object or counts nothing.
 func decodeUsage(c *cursor) (u call.Usage, ok bool) {
 	if c.i >= len(c.b) || c.b[c.i] != '{' {
 		c.skip()
