@@ -177,3 +177,18 @@ func LookupKey(section, name string) (Key, bool) {
 
 // OwnerOf returns the sections in which a name is at home and has an effect.
 func OwnerOf(name string) []string { return slices.Clone(keys().owners[name]) }
+
+// Keys returns every known key, sorted by section as data/keys.tsv orders them.
+// The slice is the caller's; the keys' Values are shared and must not be
+// changed.
+func Keys() []Key { return slices.Clone(keys().all) }
+
+// Is reports whether values of the type may have shape one.
+func (t Type) Is(one Type) bool {
+	for part := range strings.SplitSeq(string(t), "|") {
+		if part == string(one) || part == string(Any) {
+			return true
+		}
+	}
+	return false
+}

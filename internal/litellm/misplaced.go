@@ -73,3 +73,13 @@ func Misplaced(section, name string) (Misplacement, bool) {
 	}
 	return m, true
 }
+
+// Misplacements returns every mistake of the table, sorted by id and name.
+func Misplacements() []Misplacement {
+	var list []Misplacement
+	table("misplaced.tsv", misplacedTSV, func(r row) {
+		m := misplaced()[keyID{r.str("section"), r.str("name")}]
+		list = append(list, m)
+	})
+	return list
+}

@@ -295,18 +295,3 @@ llmgw: {compat: latest}
 		}
 	}
 }
-
-// Keys returns every known key, sorted by section as data/keys.tsv orders them.
-// The slice is the caller's; the keys' Values are shared and must not be
-// changed.
-func Keys() []Key { return slices.Clone(keys().all) }
-
-// Misplacements returns every mistake of the table, sorted by id and name.
-func Misplacements() []Misplacement {
-	var list []Misplacement
-	table("misplaced.tsv", misplacedTSV, func(r row) {
-		m := misplaced()[keyID{r.str("section"), r.str("name")}]
-		list = append(list, m)
-	})
-	return list
-}

@@ -212,13 +212,3 @@ func valueSchema(k Key) object {
 	}
 	return anyOf(options...)
 }
-
-// Is reports whether values of the type may have shape one.
-func (t Type) Is(one Type) bool {
-	for part := range strings.SplitSeq(string(t), "|") {
-		if part == string(one) || part == string(Any) {
-			return true
-		}
-	}
-	return false
-}
