@@ -27,6 +27,10 @@ type exchange struct {
 	rng     *rand.Rand
 	vars    vars
 	draws   uint64
+	// kind and ready are the type and the body of an answer that is made before;
+	// nil is JSON, made when it is sent.
+	kind  []string
+	ready []byte
 }
 
 func (c *exchange) rand() *rand.Rand {
@@ -112,6 +116,9 @@ func (c *exchange) answer() *answer {
 
 // body appends the whole answer to dst.
 func (c *exchange) body(dst []byte) []byte {
+	if c.ready != nil {
+		return append(dst, c.ready...)
+	}
 	short := c.vars.completion < c.m.opt.Chunks
 	switch c.route {
 	case routeEmbeddings:
@@ -135,6 +142,9 @@ func (c *exchange) body(dst []byte) []byte {
 func (c *exchange) whole(b []byte) {
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
+	if c.kind != nil {
+		h["Content-Type"] = c.kind
+	}
 	switch c.fault {
 	case faultWrongType:
 		h.Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,8 +14,8 @@ import (
 // onePixel is a PNG of one transparent pixel.
 const onePixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
-// mediaRoutes are the kinds of call that have neither delays nor faults: they
-// show that a gateway passes them on.
+// mediaRoutes are the kinds of call whose answers are whole and small: they show
+// that a gateway passes them on, late and broken ones too.
 var mediaRoutes = map[string]func(w http.ResponseWriter, in mediaCall){
 	"/images/generations":   answerImages,
 	"/images/edits":         answerImages,
@@ -55,11 +56,49 @@ func (m *Mock) media(w http.ResponseWriter, r *http.Request) bool {
 			writeError(w, http.StatusBadRequest, "you must provide a model parameter")
 			return true
 		}
-		answer(w, in)
+		m.play(w, r, in, answer)
 		return true
 	}
 	return false
 }
+
+// play answers with the delay and the fault that are due.
+func (m *Mock) play(w http.ResponseWriter, r *http.Request, in mediaCall, answer func(http.ResponseWriter, mediaCall)) {
+	model, err := json.Marshal(in.Model)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	c := &exchange{m: m, w: w, r: r, n: m.seq.Add(1), peek: peeked{model: model}, latency: m.opt.Latency}
+	c.fault = c.pickFault()
+	if c.fault == faultNone {
+		if c.wait(&c.latency) {
+			answer(w, in)
+		}
+		return
+	}
+	m.stats.faults[c.fault].Add(1)
+	good := recorded{header: http.Header{}, status: http.StatusOK}
+	answer(&good, in)
+	if good.status != http.StatusOK {
+		writeJSON(w, good.status, good.body.Bytes())
+		return
+	}
+	c.kind, c.ready = good.header["Content-Type"], good.body.Bytes()
+	if !c.faultBeforeAnswer() && c.wait(&c.latency) {
+		c.whole(c.ready)
+	}
+}
+
+// recorded is an answer that a fault is to strike.
+type recorded struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorded) Header() http.Header         { return r.header }
+func (r *recorded) WriteHeader(status int)      { r.status = status }
+func (r *recorded) Write(b []byte) (int, error) { return r.body.Write(b) }
 
 func readMedia(w http.ResponseWriter, r *http.Request) (in mediaCall, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
