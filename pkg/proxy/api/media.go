@@ -191,8 +191,13 @@ func (c *chat) attemptMedia(ctx context.Context, d *call.Deployment, l call.Limi
 		return c.refused(d, &resp, c.answer.b)
 	}
 	kind := headerValue(resp.Header, "Content-Type")
-	if t, _, _ := mime.ParseMediaType(kind); t == "application/json" || t == "" {
+	switch t, _, _ := mime.ParseMediaType(kind); t {
+	case "application/json", "":
 		return c.mediaJSON(ctx, d, l, &resp, lease)
+	case "text/html": // a balancer's page: nothing that was asked for
+		c.answer.b, _ = readAnswer(resp.Body, resp.Length, c.answer.b, errorBodyLimit)
+		c.sent(lease)
+		return c.a.o.Classify.Invalid(d, resp.Status, resp.Header, c.answer.b)
 	}
 	return c.mediaBytes(ctx, d, l, &resp, lease, kind)
 }
@@ -218,7 +223,8 @@ func (c *chat) mediaJSON(ctx context.Context, d *call.Deployment, l call.Limits,
 }
 
 // mediaBytes passes on an answer of any other kind as it comes: sound, subtitles,
-// events. Until its first bytes are there nothing is sent.
+// events. Until its first bytes are there nothing is sent; a short one is sent when
+// it is whole.
 func (c *chat) mediaBytes(ctx context.Context, d *call.Deployment, l call.Limits, resp *call.Response, lease call.Lease, kind string) *call.Error {
 	piece := takeBuffer()
 	defer release(&piece)
@@ -228,7 +234,14 @@ func (c *chat) mediaBytes(ctx context.Context, d *call.Deployment, l call.Limits
 	space := piece.b[:cap(piece.b)]
 	begun := false
 	for {
-		n, err := resp.Body.Read(space)
+		n, err := 0, error(nil)
+		if !begun && resp.Length > 0 && resp.Length <= int64(len(space)) {
+			if n, err = io.ReadFull(resp.Body, space[:resp.Length]); err != nil {
+				n = 0
+			}
+		} else {
+			n, err = resp.Body.Read(space)
+		}
 		if n > 0 {
 			if !begun {
 				begun = true
@@ -256,6 +269,9 @@ func (c *chat) mediaBytes(ctx context.Context, d *call.Deployment, l call.Limits
 			if !begun {
 				c.sent(lease)
 				return failure
+			}
+			if f, ok := c.x.w.(http.Flusher); ok {
+				f.Flush() // what came is the client's
 			}
 			failed := *failure
 			failed.Sent, c.media.broken = true, true
