@@ -29,6 +29,9 @@ func (l *loader) keys() {
 			l.key(name, n)
 		}
 	}
+	for _, n := range root.Get(litellm.SectionLLMGW).Get("log_sink").Items() {
+		l.key(litellm.SectionLogSink, n)
+	}
 	for _, name := range []string{"retry_policy", "allowed_fails_policy"} {
 		if policy := root.Get("router_settings").Get(name); !policy.IsNull() && policy.Kind == Map {
 			for _, n := range policy.children {

@@ -448,6 +448,8 @@ func TestKeysInTheWrongPlaceAreNamedWithTheRightOne(t *testing.T) {
 		{"llmgw: {version_headers: false}", "", ""},
 		{"llmgw: {version_header: false}", "llmgw.version_header is not known", "did you mean version_headers?"},
 		{"llmgw: {master_key: x}", "llmgw.master_key has no effect; move it to general_settings.master_key", ""},
+		{"llmgw: {log_sink: {to: stdout, batchsize: 3}}", "llmgw.log_sink.batchsize is not known", "did you mean batch_size?"},
+		{"llmgw: {log_sink: stdout}", "", ""},
 		{"llmgw: [a]", "llmgw is a list, a mapping is expected", ""},
 	} {
 		_, findings := mustLoad(t, Sources{Data: []byte(c.yaml + "\n"), File: "c", Env: environ()})

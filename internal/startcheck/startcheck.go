@@ -222,6 +222,9 @@ func (c *checker) masterKey() {
 	if node == nil && key.Set() {
 		pos = key.Origin.Pos
 	}
+	if pos.File == "" { // started without a file
+		pos = finding.Position{File: "<env>"}
+	}
 	switch by := c.override(); {
 	case by != "":
 		c.warn(pos, "general_settings.master_key", id, message+"; "+by+" allows it", fix)

@@ -217,6 +217,17 @@ func TestWhatIsAllowedIsSaid(t *testing.T) {
 	}
 }
 
+func TestWithoutAFileTheMissingKeyIsOneOfTheEnvironment(t *testing.T) {
+	tree, _, err := config.Load(config.Sources{Env: config.ProcessEnv([]string{"STORE_MODEL_IN_DB=True"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusals := Check(tree, Facts{})
+	if len(refusals) != 1 || refusals[0].Pos.String() != "<env>" {
+		t.Errorf("%v", refusals)
+	}
+}
+
 func TestASlipInANeededKeyIsNamed(t *testing.T) {
 	for yaml, want := range map[string]string{
 		"model_list: [{model_name: a, litellm_parms: {model: m}}]":             "litellm_parms stands there: did you mean litellm_params?",

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/llmgw/llmgw/internal/config"
+	"github.com/llmgw/llmgw/internal/finding"
 )
 
 func TestReadinessNamesTheCallbacksThatAreServed(t *testing.T) {
@@ -31,6 +34,19 @@ general_settings: {master_key: `+testKey+`}`)
 		resp, body := asked(t, url+"/v1/models?include_metadata=true&fallback_type="+kind, true)
 		if resp.StatusCode != want || want == 400 && body != `{"detail":"Invalid fallback_type. Must be one of: ['general', 'context_window', 'content_policy']"}` {
 			t.Errorf("%s: %d %s", kind, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestSwitchesThatAreOffAreNotCalledUnserved(t *testing.T) {
+	for word, said := range map[string]bool{"True": true, "1": true, "False": false, "0": false} {
+		tree, _, err := config.Load(config.Sources{Data: []byte("model_list: []\n"), File: "c.yaml", Env: config.ProcessEnv([]string{"LITELLM_DROP_PARAMS=" + word})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, findings := Load(tree, "llmgw/test")
+		if got := slices.ContainsFunc(findings, func(f finding.Finding) bool { return strings.Contains(f.Message, "LITELLM_DROP_PARAMS") }); got != said {
+			t.Errorf("%s: %v", word, findings)
 		}
 	}
 }

@@ -80,8 +80,12 @@ func elsewhere(v litellm.EnvVar) bool {
 func (l *loader) unservedVariables() {
 	var names []string
 	for _, v := range litellm.Env() {
-		if v.Implemented || elsewhere(v) || l.env.Get(v.Name) == "" {
+		word := l.env.Get(v.Name)
+		if v.Implemented || elsewhere(v) || word == "" {
 			continue
+		}
+		if on, _, ok := litellm.ParseEnvBool(v.Name, word); v.Type == litellm.Bool && ok && !on {
+			continue // a switch that is off: nothing is asked for
 		}
 		names = append(names, v.Name)
 	}
