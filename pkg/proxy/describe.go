@@ -10,9 +10,13 @@ import (
 
 // describe keeps what an entry says about itself, for /model/info. Nothing that
 // can be a credential is part of it.
-func (l *loader) describe(d *call.Deployment, m config.Entry) {
+func (l *loader) describe(d *call.Deployment, m config.Entry, organization *string) {
 	d.Info = object(m.Info)
 	d.Params = object(m.Params)
+	if params, ok := plain(m.Params).(map[string]any); ok && organization != nil {
+		params["organization"] = *organization
+		d.Params = jsonObject(params)
+	}
 }
 
 // object writes a mapping as JSON, without secrets where it may hold some.
@@ -21,6 +25,10 @@ func object(n *config.Node) json.RawMessage {
 		return nil
 	}
 	v, _ := plain(n).(map[string]any)
+	return jsonObject(v)
+}
+
+func jsonObject(v map[string]any) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // as all answers

@@ -37,6 +37,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.callbacks()
 	l.alerts()
 	l.models()
+	l.defaults()
 	l.passThrough()
 	l.clients()
 	l.unserved()
@@ -214,25 +215,46 @@ func (l *loader) megabytes(n *config.Node) int64 {
 func (l *loader) models() {
 	ids := map[string]*config.Node{}
 	for m := range l.tree.Entries() {
-		d, err := l.deployment(m)
-		if err != nil {
+		disabled := func(err error) {
 			name, _ := m.Node.Get("model_name").Scalar()
 			l.report(finding.Error, first(m.Params.Get("model"), m.Node), "model_list[%d] %q is disabled: %s", m.Index, name, err)
+		}
+		loaded, err := l.inEnvironment(m)
+		if err != nil {
+			disabled(err)
+		}
+		if !loaded {
 			continue
 		}
-		if before, taken := ids[d.ID]; taken {
-			if id, _ := m.Info.Get("id").Scalar(); id != "" {
-				l.report(finding.Warning, m.Node, "model_info.id %q of model_list[%d] is also the id of the entry at %s; this one gets another", id, m.Index, before.Where())
-			}
-			d.ID = entryID(m.Node, m.Index)
+		organizations, err := organizations(m.Params)
+		if err != nil {
+			disabled(err)
+			continue
 		}
-		ids[d.ID] = m.Node
-		l.c.Deployments = append(l.c.Deployments, d)
+		for i, organization := range organizations {
+			d, err := l.deployment(m, organization)
+			if err != nil {
+				disabled(err)
+				break
+			}
+			if before, taken := ids[d.ID]; taken {
+				if id, _ := m.Info.Get("id").Scalar(); id != "" && before != m.Node {
+					l.report(finding.Warning, m.Node, "model_info.id %q of model_list[%d] is also the id of the entry at %s; this one gets another", id, m.Index, before.Where())
+				}
+				d.ID = entryID(m.Node, m.Index)
+				if i > 0 {
+					d.ID = entryID(m.Node, m.Index, *organization)
+				}
+			}
+			ids[d.ID] = m.Node
+			l.c.Deployments = append(l.c.Deployments, d)
+		}
 	}
 }
 
-// deployment reads one entry of model_list.
-func (l *loader) deployment(m config.Entry) (*call.Deployment, error) {
+// deployment reads one entry of model_list, for one organization of a list where
+// there is one.
+func (l *loader) deployment(m config.Entry, organization *string) (*call.Deployment, error) {
 	name, ok := m.Node.Get("model_name").Scalar()
 	if n := m.Node.Get("model_name"); !ok && !n.IsNull() {
 		return nil, fmt.Errorf("model_name must be text, not %s", n.Kind)
@@ -244,14 +266,20 @@ func (l *loader) deployment(m config.Entry) (*call.Deployment, error) {
 	d := &call.Deployment{Group: name, Mode: l.text(m.Info.Get("mode"))}
 	if id, ok := m.Info.Get("id").Scalar(); ok && id != "" {
 		d.ID = id
-	} else {
-		d.ID = entryID(m.Node, -1)
+	} else if d.ID = entryID(m.Node, -1); organization != nil {
+		d.ID = entryID(m.Node, -1, *organization)
 	}
 	l.routing(d, m)
+	if err := l.tagPatterns(d, p.Get("tag_regex")); err != nil {
+		return nil, err
+	}
 	d.TLS = l.ownTrust(p.Get("ssl_verify"), name)
-	e, err := provider.ReadEntry(p, l.credential(p))
+	e, err := provider.ReadEntry(p, l.credential(p), l.tree.Get("router_settings.default_litellm_params"))
 	if err != nil {
 		return nil, err
+	}
+	if organization != nil && e.Organization == "" {
+		e.Organization = *organization
 	}
 	e.Getenv, e.UserAgent = l.env.Get, l.userAgent
 	e.BaseModel, _ = first(m.Info.Get("base_model"), p.Get("base_model")).Scalar()
@@ -268,7 +296,7 @@ func (l *loader) deployment(m config.Entry) (*call.Deployment, error) {
 	case d.Mode != "" && d.Mode != "chat" && d.Mode != "responses":
 		d.Lane = nil // listed, but not for chat completions
 	}
-	l.describe(d, m)
+	l.describe(d, m, organization)
 	d.Price = l.prices(m).Lookup(d.Provider, d.Model)
 	d.KeepModel = strings.Contains(d.Model, "model-router") || strings.Contains(d.Model, "model_router")
 	return d, nil
@@ -309,7 +337,7 @@ func (l *loader) prices(m config.Entry) account.Prices {
 // entryID names an entry without model_info.id by what it says, so that the
 // name survives a restart. Secrets are part of the hash, which does not show
 // them; salt tells equal entries apart.
-func entryID(n *config.Node, salt int) string {
+func entryID(n *config.Node, salt int, more ...string) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\n", salt)
 	for item := range n.Walk() {
@@ -318,6 +346,9 @@ func entryID(n *config.Node, salt int) string {
 			text = item.Secret().Reveal()
 		}
 		fmt.Fprintf(h, "%q %q\n", item.Path()[len(n.Path()):], text)
+	}
+	for _, text := range more {
+		fmt.Fprintf(h, "%q\n", text)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -224,6 +224,8 @@ var sampleOf = map[string][]string{
 	"router_settings.retry_policy":                                       {"{TimeoutErrorRetries: 3}"},
 	"router_settings.model_group_retry_policy":                           {"{g: {TimeoutErrorRetries: 3}}"},
 	"router_settings.allowed_fails_policy":                               {"{TimeoutErrorAllowedFails: 3}"},
+	"router_settings.default_litellm_params":                             {"{top_k: 3}"},
+	"litellm_params.organization":                                        {"[org-a, org-b]", "org-a"},
 	"router_settings.model_group_alias":                                  {"{a: g}"},
 	"router_settings.routing_strategy":                                   {"least-busy"},
 	"router_settings.routing_strategy_args":                              {"{ttl: 9}"},

@@ -28,7 +28,7 @@ var wordsFor = map[string]string{
 	"GENERIC_LOGGER_ENDPOINT": "https://logs.example/2", "GENERIC_LOGGER_HEADERS": "X-Mine=1",
 	"REDIS_URL": "redis://other:9", "REDIS_CLUSTER_NODES": `[{"host":"c","port":1}]`, "REDIS_SENTINEL_NODES": `[["s",1]]`,
 	"HTTP_PROXY": "http://p:1", "HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:1", "https_proxy": "http://p:1",
-	"SSL_VERIFY": "false", "LITELLM_CORS_ORIGINS": "https://a", "REDIS_SSL_CERT_REQS": "none", "JITTER": "0.5",
+	"LITELLM_ENVIRONMENT": "staging", "SSL_VERIFY": "false", "LITELLM_CORS_ORIGINS": "https://a", "REDIS_SSL_CERT_REQS": "none", "JITTER": "0.5",
 }
 
 // needs are the variables without which another has nothing to act on.
@@ -53,6 +53,7 @@ func TestEveryVariableActsOrIsNamed(t *testing.T) {
 			}
 		}
 	}
+	models.WriteString("- {model_name: staged, litellm_params: {model: openai/staged, api_key: k}, model_info: {supported_environments: [staging]}}\n")
 	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
 	bases, before := map[string]uint64{}, map[string]string{}
 	redis := []string{"REDIS_HOST=r", "REDIS_PORT=6379"}

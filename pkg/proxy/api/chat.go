@@ -54,6 +54,8 @@ type chat struct {
 	// token is the watcher's, while watched.
 	token   any
 	watched bool
+	// entered says that the call has one of the places that Demands bounds.
+	entered bool
 }
 
 // buffer is a byte slice with a stable address, so that pooling it costs no
@@ -118,6 +120,9 @@ func (c *chat) run(x *exchange) int {
 	if c.a.o.Watch != nil {
 		defer c.unwatch()
 	}
+	if c.a.o.Demands.MaxParallel > 0 {
+		defer c.unenter()
+	}
 	err := c.untilBegun()
 	if err == call.Begun {
 		err = c.follow()
@@ -133,9 +138,7 @@ func (c *chat) untilBegun() *call.Error {
 	c.call.Caller, c.call.Route, c.call.Start = x.caller, x.route.name, time.Now()
 	err := c.prepare()
 	if err == nil {
-		if err = c.a.enter(); err == nil {
-			defer c.a.leave()
-		}
+		err = c.enter()
 	}
 	hit := false
 	if err == nil {

@@ -103,23 +103,26 @@ type formField struct {
 	value []byte
 }
 
-// enter takes a place among the calls that may run at once. Where it returns no
-// error and the calls are bounded, leave gives the place back.
-func (a *API) enter() *call.Error {
-	limit := a.o.Demands.MaxParallel
+// enter takes a place among the calls that may run at once, where they are
+// bounded. It is kept until the last byte of the answer.
+func (c *chat) enter() *call.Error {
+	limit := c.a.o.Demands.MaxParallel
 	if limit <= 0 {
 		return nil
 	}
-	if running := a.state.calls.Add(1); running > int64(limit) {
-		a.state.calls.Add(-1)
+	if running := c.a.state.calls.Add(1); running > int64(limit) {
+		c.a.state.calls.Add(-1)
 		return tooManyCalls(limit, running-1)
 	}
+	c.entered = true
 	return nil
 }
 
-func (a *API) leave() {
-	if a.o.Demands.MaxParallel > 0 {
-		a.state.calls.Add(-1)
+// unenter gives the place back, if there was one.
+func (c *chat) unenter() {
+	if c.entered {
+		c.a.state.calls.Add(-1)
+		c.entered = false
 	}
 }
 

@@ -13,14 +13,18 @@ import (
 // Routing says what of a request matters for the choice of a deployment beyond
 // its model; what does not matter is not read.
 type Routing struct {
-	// Tags reads the request's tags, WebSearch whether it has such a tool.
-	Tags, WebSearch bool
+	// Tags reads the request's tags, UserAgent which program asks, WebSearch
+	// whether it has such a tool.
+	Tags, UserAgent, WebSearch bool
 }
 
 // routing fills in what the router wants to know of a request.
 func routing(o Routing, p *call.Plan, q *splice.Request, h http.Header) {
 	if o.Tags {
 		p.Tags = requestTags(q, h)
+	}
+	if o.UserAgent {
+		p.UserAgent = headerValue(h, "User-Agent")
 	}
 	if o.WebSearch {
 		p.WebSearch = bytes.Contains(q.Raw(splice.Tools), []byte(`"web_search`))

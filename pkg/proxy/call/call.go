@@ -10,6 +10,7 @@ package call
 import (
 	"crypto/tls"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/catalog"
@@ -115,6 +116,9 @@ type Deployment struct {
 	TokenPrice float64
 	// Tags are what requests are matched with where tags route.
 	Tags []string
+	// TagPatterns are matched with the request's User-Agent header there, written
+	// as "User-Agent: value".
+	TagPatterns []*regexp.Regexp
 	// TeamID is the team that the deployment belongs to, empty for everybody's;
 	// TeamName is what that team calls it, empty for Group.
 	TeamID, TeamName string

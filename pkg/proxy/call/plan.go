@@ -30,6 +30,8 @@ type Plan struct {
 	DisableFallbacks bool
 	// Tags are the request's routing tags. They are read only where tags route.
 	Tags []string
+	// UserAgent is the client's. It is read only where it can lead to a deployment.
+	UserAgent string
 	// InputTokens estimates what the prompt holds, 0 when that cannot be said. It
 	// may be nil, and is called only where a limit depends on it.
 	InputTokens func() int64

@@ -23,7 +23,7 @@ func read(t testing.TB, yaml string) *Entry {
 	if err != nil || len(findings) > 0 {
 		t.Fatalf("%s: %v %v", yaml, findings, err)
 	}
-	e, err := ReadEntry(n, nil)
+	e, err := ReadEntry(n, nil, nil)
 	if err != nil {
 		t.Fatalf("%s: %v", yaml, err)
 	}
@@ -146,7 +146,7 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, yaml := range []string{`{model: openai/m, extra_headers: {"a b": x}}`, `{model: openai/m, extra_headers: {a: "x\ny"}}`, `{model: openai/m, extra_headers: [a]}`, `{model: [x]}`, `{model: openai/m, additional_drop_params: "x"}`, `{model: openai/m, additional_drop_params: ["tools[*].x"]}`} {
 		n, _, _ := config.ParseYAML("c", []byte(yaml))
-		if _, err := ReadEntry(n, nil); err == nil {
+		if _, err := ReadEntry(n, nil, nil); err == nil {
 			t.Errorf("%s is read", yaml)
 		}
 	}

@@ -20,14 +20,37 @@ var requestParams = []string{
 	"user", "tools", "tool_choice", "parallel_tool_calls", "verbosity", "prediction", "modalities", "audio", "web_search_options",
 }
 
-// ReadEntry reads litellm_params, and from credential what they do not have. The
-// error names the key that cannot be used.
-func ReadEntry(params, credential *config.Node) (*Entry, error) {
+// Defaultable reports whether default_litellm_params can say the key: what goes
+// into requests, and whose they are. Where else a request goes is each entry's
+// own.
+func Defaultable(key string) bool {
+	if slices.Contains([]string{"api_key", "organization", "extra_headers", "extra_body", "additional_drop_params"}, key) {
+		return true
+	}
+	_, known := litellm.LookupKey(litellm.SectionLiteLLMParams, key)
+	return key != "metadata" && (!known || slices.Contains(requestParams, key))
+}
+
+// ReadEntry reads litellm_params, and from credential what they do not have.
+// What defaults have and requests can be given counts before both, as in
+// LiteLLM. The error names the key that cannot be used.
+func ReadEntry(params, credential, defaults *config.Node) (*Entry, error) {
 	e := &Entry{}
-	items := params.Items()
+	var items []*config.Node
+	for _, n := range defaults.Items() {
+		if !n.IsNull() && Defaultable(n.Key) {
+			items = append(items, n)
+		}
+	}
+	before := len(items)
+	for _, n := range params.Items() {
+		if !slices.ContainsFunc(items[:before], func(d *config.Node) bool { return d.Key == n.Key }) {
+			items = append(items, n)
+		}
+	}
 	for _, n := range credential.Items() {
-		if params.Get(n.Key).IsNull() {
-			items = append(slices.Clip(items), n)
+		if params.Get(n.Key).IsNull() && !slices.ContainsFunc(items[:before], func(d *config.Node) bool { return d.Key == n.Key }) {
+			items = append(items, n)
 		}
 	}
 	for _, n := range items {
@@ -52,7 +75,9 @@ func ReadEntry(params, credential *config.Node) (*Entry, error) {
 			}
 			e.APIKey = n.Secret()
 		case "organization":
-			e.Organization, err = nodeText(n)
+			if n.Kind != config.List { // a list is an entry for each of it
+				e.Organization, err = nodeText(n)
+			}
 		case "api_version":
 			e.APIVersion, err = nodeText(n)
 		case "azure_ad_token":

@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -183,7 +184,11 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 		return out
 	}
 	const fallback = "default"
-	if len(wanted) == 0 {
+	header := ""
+	if r.p.UserAgent != "" && slices.ContainsFunc(allowed, func(n *Node) bool { return len(n.TagPatterns) > 0 }) {
+		header = "User-Agent: " + r.p.UserAgent
+	}
+	if len(wanted) == 0 && (header == "" || len(required) > 0) {
 		if len(required) == 0 {
 			// Where some are tagged for everybody, the others are not.
 			if defaults := tagged(list, fallback); len(defaults) > 0 {
@@ -199,7 +204,12 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 	for _, n := range allowed {
 		match := func(t string) bool { return has(n, t) }
 		miss := func(t string) bool { return !has(n, t) }
-		if r.s.o.MatchAllTags && !slices.ContainsFunc(wanted, miss) || !r.s.o.MatchAllTags && slices.ContainsFunc(wanted, match) {
+		all := r.s.o.MatchAllTags
+		switch {
+		case len(wanted) > 0 && all && !slices.ContainsFunc(wanted, miss), !all && slices.ContainsFunc(wanted, match):
+			matching = append(matching, n)
+		case header == "" || all && len(n.Tags) > 0: // the header is no way around tags that must all be there
+		case slices.ContainsFunc(n.TagPatterns, func(p *regexp.Regexp) bool { return p.MatchString(header) }):
 			matching = append(matching, n)
 		}
 	}

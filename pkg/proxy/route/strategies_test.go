@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -291,25 +292,45 @@ func TestTagsRoute(t *testing.T) {
 	tags := func(list ...string) func(*call.Deployment) { return func(d *call.Deployment) { d.Tags = list } }
 	list := []*call.Deployment{d("free", "g", tags("free")), d("paid", "g", tags("paid", "eu")), d("def", "g", tags("default")), d("none", "g")}
 	untagged := []*call.Deployment{d("x", "g"), d("y", "g")}
+	asked := func(pattern string, list ...string) func(*call.Deployment) {
+		return func(d *call.Deployment) { d.Tags, d.TagPatterns = list, []*regexp.Regexp{regexp.MustCompile(pattern)} }
+	}
+	const coder = "^User-Agent: coder/"
+	programs := []*call.Deployment{d("code", "g", asked(coder)), d("def", "g", tags("default")), d("none", "g"), d("both", "g", asked("strict", "s"))}
+	only := []*call.Deployment{d("code", "g", asked(coder))}
 	for _, tt := range []struct {
 		name string
 		list []*call.Deployment
 		tags []string
 		all  bool
 		want string // ids, or the error
+		ua   string
 	}{
-		{"a tag leads to its deployment", list, []string{"free"}, false, "free"},
-		{"any of several", list, []string{"free", "paid"}, false, "free paid"},
-		{"all of several", list, []string{"paid", "eu"}, true, "paid"},
-		{"all of several that nobody has together", list, []string{"paid", "free"}, true, "!"},
-		{"no tag leads to the default", list, nil, false, "def"},
-		{"an unknown tag leads to the default", list, []string{"else"}, false, "def"},
-		{"no tag and no default leads anywhere", untagged, nil, false, "x y"},
-		{"an unknown tag and no default is an error", untagged, []string{"else"}, false, "!"},
-		{"an exclusion leaves the default", list, []string{"!free"}, false, "def"},
-		{"a requirement", list, []string{"&eu"}, false, "paid"},
-		{"a requirement and an exclusion that contradict", list, []string{"&eu", "!paid"}, false, "!"},
-		{"an exclusion beside a tag", list, []string{"paid", "!eu"}, false, "!"},
+		{"a pattern leads the program to its deployment", programs, nil, false, "code", "coder/1.2"},
+		{"a pattern matches anywhere", programs, nil, false, "both", "x-strict"},
+		{"another program goes to the default", programs, nil, false, "def", "curl"},
+		{"a program without a name goes to the default", programs, nil, false, "def", ""},
+		{"a tag and a pattern each lead somewhere", programs, []string{"s"}, false, "both code", "coder/1.2"},
+		{"an unknown tag does not keep the pattern away", programs, []string{"else"}, false, "code", "coder/1.2"},
+		{"a pattern is no way around tags that must all be there", programs, []string{"else"}, true, "def", "x-strict"},
+		{"a pattern where all tags must be there", programs, []string{"else"}, true, "code", "coder/1.2"},
+		{"another program and no default is an error", only, nil, false, "!", "curl"},
+		{"the program alone", only, nil, false, "code", "coder/1.2"},
+		{"a requirement counts before the pattern", only, []string{"&q"}, false, "!", "coder/1.2"},
+		{"an exclusion beside a pattern", programs, []string{"!s"}, false, "code", "coder/1.2"},
+		{"no program is known to a group without default", only, nil, false, "code", ""},
+		{"a tag leads to its deployment", list, []string{"free"}, false, "free", ""},
+		{"any of several", list, []string{"free", "paid"}, false, "free paid", ""},
+		{"all of several", list, []string{"paid", "eu"}, true, "paid", ""},
+		{"all of several that nobody has together", list, []string{"paid", "free"}, true, "!", ""},
+		{"no tag leads to the default", list, nil, false, "def", ""},
+		{"an unknown tag leads to the default", list, []string{"else"}, false, "def", ""},
+		{"no tag and no default leads anywhere", untagged, nil, false, "x y", ""},
+		{"an unknown tag and no default is an error", untagged, []string{"else"}, false, "!", ""},
+		{"an exclusion leaves the default", list, []string{"!free"}, false, "def", ""},
+		{"a requirement", list, []string{"&eu"}, false, "paid", ""},
+		{"a requirement and an exclusion that contradict", list, []string{"&eu", "!paid"}, false, "!", ""},
+		{"an exclusion beside a tag", list, []string{"paid", "!eu"}, false, "!", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := mustNew(t, tt.list, Options{TagFiltering: true, MatchAllTags: tt.all})
@@ -317,7 +338,7 @@ func TestTagsRoute(t *testing.T) {
 			got := map[string]bool{}
 			for range 60 {
 				s := &script{}
-				if last = r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "g", Tags: tt.tags}, s); last == nil {
+				if last = r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "g", Tags: tt.tags, UserAgent: tt.ua}, s); last == nil {
 					got[s.log[0]] = true
 				}
 			}
