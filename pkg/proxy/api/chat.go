@@ -117,11 +117,8 @@ func (c *chat) reset() {
 // small, since streams wait above it.
 func (c *chat) run(x *exchange) int {
 	c.x = x
-	if c.a.o.Watch != nil {
-		defer c.unwatch()
-	}
-	if c.a.o.Demands.MaxParallel > 0 {
-		defer c.unenter()
+	if c.a.o.Watch != nil || c.a.o.Demands.MaxParallel > 0 {
+		defer c.giveBack() // one deferred call: each takes room in the frame
 	}
 	err := c.untilBegun()
 	if err == call.Begun {
@@ -158,8 +155,9 @@ func (c *chat) untilBegun() *call.Error {
 	return c.a.o.Router.Run(x.r.Context(), &c.call, &c.plan, c)
 }
 
-// unwatch ends the watch over a call, if there was one.
-func (c *chat) unwatch() {
+// giveBack ends the watch over a call and gives its place back, if there were any.
+func (c *chat) giveBack() {
+	c.unenter()
 	if c.watched {
 		c.a.o.Watch.End(c.token)
 		c.watched, c.token = false, nil
