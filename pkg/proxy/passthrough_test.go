@@ -216,7 +216,7 @@ func TestPassThroughRefusesAndSaysWhy(t *testing.T) {
 		says   string
 	}{
 		{"/own/sub", 404, "Not Found"}, {"/below/../own", 400, "leads upwards"}, {"/below/%2e%2e/secret", 400, "leads upwards"}, {"/b%65low/x", 400, "must not be escaped"},
-		{"/down", 500, "The service behind /down cannot be reached"}, {"/slow", 504, "has not answered in 200ms"}, {"/nowhere", 404, "Not Found"}, {"/guarded", 404, "Not Found"},
+		{"/down", 500, "The service behind /down cannot be reached: The upstream refused the connection."}, {"/slow", 504, "has not answered in 200ms"}, {"/nowhere", 404, "Not Found"}, {"/guarded", 404, "Not Found"},
 	} {
 		req, _ := http.NewRequest("POST", url+"/x", strings.NewReader("{}"))
 		req.URL.Opaque = tt.path // as it stands

@@ -203,7 +203,7 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 			e.Sent = true
 			return e
 		}
-		e := call.NewError(http.StatusInternalServerError, "internal_server_error", "", "The service behind "+p.Path+" cannot be reached: "+redact.Text(err.Error(), p.Secrets...))
+		e := call.NewError(http.StatusInternalServerError, "internal_server_error", "", "The service behind "+p.Path+" cannot be reached: "+call.Why(err))
 		e.Err = err
 		return e
 	}
