@@ -108,15 +108,15 @@ func (m *model) View() string {
 	add(m.spread(w, m.style.title.Render("llmgw bench")+"  "+m.head, m.loop), m.progress(w))
 	switch {
 	case m.help:
-		add(m.rule(w, "keys"),
-			"  q, ^C  stop, drain and report; once more: stop waiting for the screen",
-			"  p      pause drawing, the test goes on",
-			"  ?      close this help",
-			m.rule(w, "words"),
-			"  scheduled E2E  from the moment a request was due to the end of its answer",
-			"  TTFT           from the same moment to the first text",
-			"  ITL            gap between two pieces of text of one stream",
-			"  dispatch       how late this generator sent; above 1 ms it is overloaded")
+		add(m.rule(w, "keys"))
+		add(hanging(w, "  q, ^C  ", "stop, drain and report; once more: stop waiting for the screen")...)
+		add(hanging(w, "  p      ", "pause drawing, the test goes on")...)
+		add(hanging(w, "  ?      ", "close this help")...)
+		add(m.rule(w, "words"))
+		add(hanging(w, "  scheduled E2E  ", "from the moment a request was due to the end of its answer")...)
+		add(hanging(w, "  TTFT           ", "from the same moment to the first text")...)
+		add(hanging(w, "  ITL            ", "gap between two pieces of text of one stream")...)
+		add(hanging(w, "  dispatch       ", "how late this generator sent; above 1 ms it is overloaded")...)
 	case !m.seen:
 		add("", "  checking the target…")
 	default:
@@ -317,6 +317,24 @@ func (m *model) rule(w int, title string) string {
 func (m *model) spread(w int, left, right string) string {
 	left = cut(left, w-lipgloss.Width(right)-2)
 	return left + strings.Repeat(" ", max(1, w-lipgloss.Width(left)-lipgloss.Width(right))) + right
+}
+
+// hanging breaks a text into lines of w cells that begin below each other, behind
+// the head of the first.
+func hanging(w int, head, text string) []string {
+	indent := strings.Repeat(" ", lipgloss.Width(head))
+	line, empty := head, true
+	var out []string
+	for word := range strings.FieldsSeq(text) {
+		if !empty && lipgloss.Width(line)+1+lipgloss.Width(word) > w {
+			out, line, empty = append(out, line), indent, true
+		}
+		if !empty {
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	return append(out, line)
 }
 
 // cut shortens a line to so many cells. Lines with colour in them are short

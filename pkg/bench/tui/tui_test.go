@@ -88,6 +88,7 @@ func TestScreens(t *testing.T) {
 		{"small_60x15", true, 60, 15, "", ptr(testSnapshot())},
 		{"too_small", true, 50, 10, "", ptr(testSnapshot())},
 		{"help", true, 80, 24, "?", ptr(testSnapshot())},
+		{"help_60x15", true, 60, 15, "?", ptr(testSnapshot())},
 		{"before_the_first_number", true, 80, 24, "", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
