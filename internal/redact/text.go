@@ -58,8 +58,7 @@ var compiled = sync.OnceValue(func() []*regexp.Regexp {
 // returns an error and is idempotent.
 func Text(text string, known ...Secret) string {
 	for _, k := range known {
-		// Very short secrets would mask parts of ordinary words.
-		if len(k.text) >= 4 {
+		if len(k.text) >= shortest {
 			text = strings.ReplaceAll(text, k.text, Mask)
 		}
 	}

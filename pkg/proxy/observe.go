@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/alert"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -46,6 +47,8 @@ type observers struct {
 	sides   []*telemetry.Side
 	port    *net.TCPAddr
 	profile *net.TCPAddr
+	// secrets are what no output may show.
+	secrets *redact.Known
 	// deployments by their id, for events that name one.
 	deployments atomic.Pointer[map[string]*call.Deployment]
 }
@@ -53,7 +56,7 @@ type observers struct {
 // observe prepares what is told about calls, and lets the router tell what only
 // it knows.
 func (p *Proxy) observe(c *Config) (*observers, error) {
-	o := &observers{c: &c.Telemetry}
+	o := &observers{c: &c.Telemetry, secrets: redact.NewKnown(c.Secrets()...)}
 	if o.c.MetricsPort != 0 && o.c.Metrics == nil {
 		o.c.Metrics = &metrics.Options{}
 	}
@@ -100,6 +103,7 @@ func (o *observers) listens(c *Config) {
 // replace turns to another configuration, as far as that goes while running.
 func (o *observers) replace(c *Config) {
 	o.c.MetricsOpen = c.Telemetry.MetricsOpen
+	o.secrets.Replace(c.Secrets())
 	o.listens(c)
 }
 
@@ -107,7 +111,7 @@ func (o *observers) replace(c *Config) {
 func (o *observers) outputs(c *Config) error {
 	for _, s := range o.c.Sinks {
 		name := s.Name
-		s.Log, s.Secrets = c.Log, c.Secrets()
+		s.Log, s.Secrets = c.Log, o.secrets
 		s.Failed = func(n int) { o.callbackFailed(name, n) }
 		opened, err := sink.New(s)
 		if err != nil {
@@ -117,7 +121,7 @@ func (o *observers) outputs(c *Config) error {
 	}
 	if o.c.OTel != nil {
 		t := *o.c.OTel
-		t.Log, t.Secrets = c.Log, c.Secrets()
+		t.Log, t.Secrets = c.Log, o.secrets
 		t.Failed = func(n int) { o.callbackFailed("otel", n) }
 		var err error
 		if o.otel, err = otel.New(t); err != nil {
@@ -126,7 +130,7 @@ func (o *observers) outputs(c *Config) error {
 	}
 	if o.c.Alerts != nil {
 		a := *o.c.Alerts
-		a.Log, a.Secrets = c.Log, c.Secrets()
+		a.Log, a.Secrets = c.Log, o.secrets
 		a.Failed = func(n int) { o.callbackFailed("slack", n) }
 		o.alerts = alert.New(a)
 	}

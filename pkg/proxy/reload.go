@@ -14,9 +14,11 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/health"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
+	"github.com/llmgw/llmgw/pkg/proxy/upstream"
 )
 
 // live is what another configuration replaces as one. Requests in flight hold
@@ -196,6 +198,29 @@ func (r *Replaced) count(before, after []*call.Deployment) {
 	}
 }
 
+// targets are where a configuration sends requests.
+func targets(c *Config) (list []upstream.Target) {
+	for _, d := range c.Deployments {
+		lane, _ := d.Lane.(wire.Lane)
+		if ways, ok := d.Lanes.(wire.Lanes); ok && lane == nil {
+			for op := range wire.Ops {
+				if way, err := ways.Lane(op); err == nil {
+					lane = way
+					break
+				}
+			}
+		}
+		if lane != nil {
+			t := lane.Target()
+			list = append(list, upstream.Target{Scheme: t.URL.Scheme, Host: t.URL.Host, TLS: t.TLS})
+		}
+	}
+	for _, p := range c.API.PassThrough {
+		list = append(list, upstream.Target{Scheme: p.Target.Scheme, Host: p.Target.Host})
+	}
+	return list
+}
+
 // Replace takes over another configuration, as Load returns it with what the
 // process adds. It is complete before anything is swapped: after an error the
 // old one goes on. Deployments that keep their id keep cooldowns, counts and
@@ -223,6 +248,7 @@ func (p *Proxy) Replace(c Config) (r Replaced, err error) {
 	p.shared.share(&c, p.router)
 	next := p.compose(&c, given, old)
 	p.live.Store(next)
+	p.upstream.Retain(targets(&c))
 	if next.health != old.health {
 		old.health.Close()
 	}

@@ -59,7 +59,7 @@ type Options struct {
 	Console bool
 	// ProxyURL is added to every alert, when it is known.
 	ProxyURL string
-	Secrets  []redact.Secret
+	Secrets  *redact.Known
 	Log      *slog.Logger
 	// Failed is told of alerts that were not delivered.
 	Failed func(n int)
@@ -191,7 +191,7 @@ func (a *Alerts) raise(kind, level, text, extra string) {
 	if !a.wants(kind) {
 		return
 	}
-	text = redact.Text(text, a.o.Secrets...)
+	text = a.o.Secrets.Text(text)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := kind + "\x00" + text
@@ -389,7 +389,7 @@ func (a *Alerts) flush(ctx context.Context, last bool) {
 	}
 	if lost > 0 {
 		a.dropped.Add(int64(lost))
-		a.o.Log.Warn("alerts were not delivered: "+redact.Text(why.Error(), a.secrets()...), "count", lost)
+		a.o.Log.Warn("alerts were not delivered: "+a.o.Secrets.Text(why.Error(), a.secrets()...), "count", lost)
 		if a.o.Failed != nil {
 			a.o.Failed(lost)
 		}
@@ -434,8 +434,9 @@ type busyError struct{ after time.Duration }
 
 func (e *busyError) Error() string { return "the address of alerts asks to wait " + e.after.String() }
 
+// secrets are those of the alerts alone.
 func (a *Alerts) secrets() []redact.Secret {
-	list := append([]redact.Secret{a.o.URL}, a.o.Secrets...)
+	list := []redact.Secret{a.o.URL}
 	for _, urls := range a.o.ByKind {
 		list = append(list, urls...)
 	}

@@ -83,7 +83,7 @@ func failing(class call.Class) call.Call {
 
 func TestAFailedCallIsTold(t *testing.T) {
 	r := &receiver{}
-	a := start(t, r, Options{Interval: time.Hour, ProxyURL: "https://gw.example", Secrets: []redact.Secret{redact.New("sk-upstream-secret-1234567890")}})
+	a := start(t, r, Options{Interval: time.Hour, ProxyURL: "https://gw.example", Secrets: redact.NewKnown(redact.New("sk-upstream-secret-1234567890"))})
 	a.Record([]call.Call{failing(call.ClassRateLimit), failing(call.ClassRateLimit), failing(call.ClassRateLimit)})
 	a.Close() // sends what waits
 	text := eventually(t, r, 1)[0]

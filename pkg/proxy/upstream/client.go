@@ -71,7 +71,8 @@ const (
 type Client struct {
 	o Options
 
-	hosts   atomic.Pointer[map[hostKey]*host] // copied when one is added
+	hosts   atomic.Pointer[map[Target]*host] // copied when one is added or dropped
+	wanted  map[Target]bool                  // nil: all; guarded by adding
 	adding  sync.Mutex
 	idle    atomic.Int64
 	closed  atomic.Bool
@@ -104,7 +105,7 @@ func New(o Options) *Client {
 		o.TLS, _ = Trust{}.Config() // reads no file
 	}
 	c := &Client{o: o}
-	c.hosts.Store(&map[hostKey]*host{})
+	c.hosts.Store(&map[Target]*host{})
 	c.sweeper = time.AfterFunc(time.Hour, c.sweep)
 	c.sweeper.Stop()
 	return c
@@ -122,10 +123,10 @@ func (c *Client) Close() {
 	}
 }
 
-// hostKey names where connections lead, and what they trust.
-type hostKey struct {
-	scheme, host string
-	tls          *tls.Config
+// Target names where connections lead, and what they trust.
+type Target struct {
+	Scheme, Host string
+	TLS          *tls.Config
 }
 
 // host keeps the idle connections to one address, the youngest on top: under
@@ -138,10 +139,11 @@ type host struct {
 	proxied *proxied    // where an outbound proxy is in the way; nothing else is used then
 	mu      sync.Mutex
 	idle    []*conn
+	gone    bool // no connection is kept any more
 }
 
 func (c *Client) host(u *url.URL, trust *tls.Config) *host {
-	key := hostKey{u.Scheme, u.Host, trust}
+	key := Target{u.Scheme, u.Host, trust}
 	if h := (*c.hosts.Load())[key]; h != nil {
 		return h
 	}
@@ -168,7 +170,7 @@ func (c *Client) host(u *url.URL, trust *tls.Config) *host {
 	if c.o.NetHTTP || c.throughProxy(u) {
 		h.proxied = newProxied(c.o, h.tls)
 	}
-	grown := make(map[hostKey]*host, len(old)+1)
+	grown := make(map[Target]*host, len(old)+1)
 	for k, v := range old {
 		grown[k] = v
 	}
@@ -222,7 +224,7 @@ func (h *host) put(c *conn) {
 		return
 	}
 	h.mu.Lock()
-	if len(h.idle) >= h.client.o.MaxIdlePerHost {
+	if h.gone || len(h.idle) >= h.client.o.MaxIdlePerHost {
 		h.mu.Unlock()
 		c.Close()
 		return
@@ -256,11 +258,67 @@ func (h *host) drop(age time.Duration) {
 	}
 }
 
+// Retain forgets the hosts that are not among some, and closes their idle
+// connections; those in use are closed with their request. A request that began
+// before may still ask for such a host: it is forgotten anew when it has been
+// idle.
+func (c *Client) Retain(targets []Target) {
+	wanted := make(map[Target]bool, len(targets))
+	for _, t := range targets {
+		wanted[t] = true
+	}
+	c.adding.Lock()
+	c.wanted = wanted
+	c.adding.Unlock()
+	c.forget(func(*host) bool { return true })
+}
+
+// forget drops hosts that nobody wants, if they are idle enough.
+func (c *Client) forget(idle func(*host) bool) {
+	c.adding.Lock()
+	var gone []*host
+	if c.wanted != nil {
+		kept := map[Target]*host{}
+		for t, h := range *c.hosts.Load() {
+			if c.wanted[t] || !idle(h) {
+				kept[t] = h
+				continue
+			}
+			gone = append(gone, h)
+		}
+		if len(gone) > 0 {
+			c.hosts.Store(&kept)
+		}
+	}
+	c.adding.Unlock()
+	for _, h := range gone {
+		h.leave()
+	}
+}
+
+// leave closes the idle connections, and keeps none from now on.
+func (h *host) leave() {
+	h.mu.Lock()
+	h.gone = true
+	h.mu.Unlock()
+	h.drop(0)
+	if h.proxied != nil {
+		h.proxied.Close()
+	}
+}
+
+func (h *host) empty() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.idle) == 0
+}
+
 // sweep closes what has grown old, and comes back while anything is idle.
 func (c *Client) sweep() {
 	for _, h := range *c.hosts.Load() {
 		h.drop(c.o.IdleTimeout)
 	}
+	c.forget((*host).empty)
 	if c.idle.Load() > 0 && !c.closed.Load() {
 		c.sweeper.Reset(c.o.IdleTimeout / 2)
 	}

@@ -61,7 +61,7 @@ type Options struct {
 	Timeout time.Duration
 	// To is where Console prints.
 	To      io.Writer
-	Secrets []redact.Secret
+	Secrets *redact.Known
 	Log     *slog.Logger
 	// Failed is told of spans that are lost.
 	Failed func(n int)
@@ -295,15 +295,15 @@ func (e *Exporter) tell(err error) {
 	switch {
 	case err != nil && !e.silent:
 		e.silent = true
-		e.o.Log.Warn("OpenTelemetry data are lost: " + redact.Text(err.Error(), e.secrets()...))
+		e.o.Log.Warn("OpenTelemetry data are lost: " + e.o.Secrets.Text(err.Error(), e.secrets()...))
 	case err == nil && e.silent:
 		e.silent = false
 		e.o.Log.Info("the OpenTelemetry collector takes data again", "lost_spans", e.Dropped())
 	}
 }
 
-func (e *Exporter) secrets() []redact.Secret {
-	list := append([]redact.Secret{}, e.o.Secrets...)
+// secrets are those of the exporter alone.
+func (e *Exporter) secrets() (list []redact.Secret) {
 	for _, headers := range []map[string]redact.Secret{e.o.TraceHeaders, e.o.MetricHeaders} {
 		for _, h := range headers {
 			list = append(list, h)

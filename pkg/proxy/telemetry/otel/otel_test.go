@@ -206,7 +206,7 @@ func TestACallBecomesSpansThatACollectorUnderstands(t *testing.T) {
 			e := start(t, Options{
 				Protocol: tt.protocol, Traces: redact.New(address), TraceHeaders: map[string]redact.Secret{"X-Key": redact.New("k")}, Gzip: tt.gzip,
 				Resource: [][2]string{{"service.name", "litellm"}}, Sampler: Sampler{Parent: true, Share: 1}, Delay: time.Hour,
-				Secrets: []redact.Secret{redact.New("sk-upstream-secret-1234567890")},
+				Secrets: redact.NewKnown(redact.New("sk-upstream-secret-1234567890")),
 			})
 			e.Record([]call.Call{retried(e, clientParent)})
 			e.Close() // sends what waits

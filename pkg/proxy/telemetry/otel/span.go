@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -124,7 +123,7 @@ func (e *Exporter) why(err *call.Error) string {
 	if e.o.HideErrors {
 		return err.Class.String()
 	}
-	text := redact.Text(err.Message, e.o.Secrets...)
+	text := e.o.Secrets.Text(err.Message)
 	const longest = 1000
 	if len(text) > longest {
 		text = text[:longest]

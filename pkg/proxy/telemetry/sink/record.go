@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -134,7 +133,7 @@ func (s *Sink) encode(b *bytes.Buffer, c *call.Call) {
 	}
 	if e := c.Err; e != nil {
 		r.Status = "failure"
-		text := redact.Text(e.Message, s.o.Secrets...)
+		text := s.o.Secrets.Text(e.Message)
 		if s.o.HideErrors {
 			text = e.Class.String() + ": Message not logged. litellm.redact_messages_in_exceptions=True"
 		}

@@ -60,7 +60,7 @@ type Options struct {
 	Retries    int
 	RetryDelay time.Duration
 	Timeout    time.Duration
-	Secrets    []redact.Secret
+	Secrets    *redact.Known
 	Log        *slog.Logger
 	// Failed is told of records that are lost.
 	Failed func(n int)
@@ -243,15 +243,16 @@ func (s *Sink) tell(err error) {
 	switch {
 	case err != nil && !s.silent:
 		s.silent = true
-		s.o.Log.Warn(fmt.Sprintf("records for %s are lost: %s", s.o.Name, redact.Text(err.Error(), s.secrets()...)))
+		s.o.Log.Warn(fmt.Sprintf("records for %s are lost: %s", s.o.Name, s.o.Secrets.Text(err.Error(), s.secrets()...)))
 	case err == nil && s.silent:
 		s.silent = false
 		s.o.Log.Info(s.o.Name+" takes records again", "lost", s.Dropped())
 	}
 }
 
+// secrets are those of the sink alone.
 func (s *Sink) secrets() []redact.Secret {
-	list := append([]redact.Secret{s.o.URL}, s.o.Secrets...)
+	list := []redact.Secret{s.o.URL}
 	for _, h := range s.o.Headers {
 		list = append(list, h)
 	}

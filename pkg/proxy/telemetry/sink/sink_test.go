@@ -59,7 +59,7 @@ func TestRecordsHoldWhatLiteLLMsDo(t *testing.T) {
 		c    call.Call
 	}{
 		{"success", Options{}, good()},
-		{"failure", Options{Secrets: []redact.Secret{redact.New("sk-upstream-secret-1234567890")}}, bad()},
+		{"failure", Options{Secrets: redact.NewKnown(redact.New("sk-upstream-secret-1234567890"))}, bad()},
 		{"content", Options{Messages: true}, traced},
 		{"discreet", Options{HideCallers: true, HideErrors: true}, bad()},
 	} {
