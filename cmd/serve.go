@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -136,13 +135,14 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 		return usagef("%w", err)
 	}
 	g.announce(a, s)
-	said.print()
-	g.reloader = &reloader{a: a, f: f, s: s, tree: tree, ctx: ctx}
+	g.settle = newSettler()
+	defer g.settle.stop()
+	said.print(func() { g.settle.after(aMoment) })
+	g.reloader = &reloader{a: a, f: f, s: s, ctx: ctx}
+	g.reloader.keep(tree)
 	g.reloader.remember(g.findings)
 	life.ready()
-	// A moment later, so that the start itself is not slower for it.
-	settle := time.AfterFunc(100*time.Millisecond, proxy.SettleMemory)
-	defer settle.Stop()
+	g.settle.after(aMoment)
 	return g.run(ctx)
 }
 
@@ -231,6 +231,7 @@ type gateway struct {
 	closers  []func()
 	reloader *reloader
 	life     *life
+	settle   *settler
 }
 
 func (g *gateway) close() {

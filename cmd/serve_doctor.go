@@ -134,8 +134,9 @@ func (f *serveFlags) askDoctor(ctx context.Context, a *app, s *settings, tree *c
 // configuration are printed when they are there.
 const patience = 250 * time.Millisecond
 
-// print writes what the rules found as one block.
-func (d *doctorAtStart) print() {
+// print writes what the rules found as one block. Where that comes late, late is
+// called when it is over.
+func (d *doctorAtStart) print(late func()) {
 	select {
 	case <-d.done:
 		d.write()
@@ -145,6 +146,7 @@ func (d *doctorAtStart) print() {
 			defer close(d.late)
 			<-d.done
 			d.write()
+			late()
 		}()
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/llmgw/llmgw/internal/config"
-	"github.com/llmgw/llmgw/pkg/proxy"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
 	"github.com/llmgw/llmgw/pkg/proxy/supervise"
 )
@@ -82,8 +81,9 @@ func (l *life) supervise(ctx context.Context, s *settings) error {
 	sup := &supervise.Supervisor{
 		Sockets: sockets, Stdin: l.stdin, Signals: signals, Log: l.log, Ready: l.ready,
 	}
-	settle := time.AfterFunc(time.Second, proxy.SettleMemory)
-	defer settle.Stop()
+	settle := newSettler()
+	defer settle.stop()
+	settle.after(time.Second)
 	err := sup.Run(ctx)
 	if exit, ok := errors.AsType[*supervise.ExitError](err); ok {
 		return withCode(exit.Code, nil)

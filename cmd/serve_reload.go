@@ -50,7 +50,7 @@ type reloader struct {
 	a    *app
 	f    *serveFlags
 	s    *settings
-	tree *config.Tree // what is served
+	tree *config.Tree // what is served, without its models
 	// said are the findings that have been logged, errors among them: an entry
 	// that was disabled at the start does not keep others from being reloaded.
 	said map[string]bool
@@ -63,6 +63,12 @@ func (r *reloader) remember(list []finding.Finding) {
 	}
 }
 
+// keep holds on to what the next configuration is compared with.
+func (r *reloader) keep(tree *config.Tree) {
+	tree.Forget("model_list")
+	r.tree = tree
+}
+
 // errStdin is why a configuration from a pipe cannot be reloaded.
 var errStdin = errors.New("the configuration came through standard input, which cannot be read again; give a file")
 
@@ -71,6 +77,7 @@ var errStdin = errors.New("the configuration came through standard input, which 
 // old one stays.
 func (g *gateway) reload() {
 	r := g.reloader
+	defer g.settle.after(aMoment) // a file that is refused is read, too
 	log := r.s.logger(r.a)
 	g.proxy.ReloadCertificate()
 	if r.s.zero {
@@ -168,7 +175,7 @@ func (r *reloader) report(log *slog.Logger, tree *config.Tree, did proxy.Replace
 	if late := r.needRestart(tree, did.Stay, restart); len(late) > 0 {
 		log.Warn("only a restart changes these settings, the old values stay in use: " + strings.Join(late, "; "))
 	}
-	r.tree = tree
+	r.keep(tree)
 	r.remember(findings)
 }
 

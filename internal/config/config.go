@@ -10,6 +10,7 @@ package config
 
 import (
 	"io"
+	"slices"
 
 	"github.com/llmgw/llmgw/internal/finding"
 )
@@ -84,6 +85,30 @@ func (t *Tree) Section(name string) *Node {
 		return nil
 	}
 	return n
+}
+
+// Forget drops a section, for who keeps a tree for the sake of the others: that of
+// ten thousand models is forty megabytes. Nobody may hold on to a node of it.
+func (t *Tree) Forget(section string) {
+	t.missing = nil // they lead to their section
+	gone := t.root.Get(section)
+	delete(t.root.byKey, section)
+	t.root.children = slices.DeleteFunc(t.root.children, func(n *Node) bool { return n == gone })
+	gone.scatter()
+}
+
+// scatter takes a tree apart. Nodes are made in batches: one that stays keeps its
+// neighbours, and must not keep what they lead to.
+func (n *Node) scatter() {
+	if n == nil {
+		return
+	}
+	for _, list := range [][]*Node{n.children, n.Shadowed} {
+		for _, c := range list {
+			c.scatter()
+		}
+	}
+	n.parent, n.children, n.byKey, n.Shadowed = nil, nil, nil, nil
 }
 
 // ParseYAML reads one YAML document of any kind. The findings are remarks on

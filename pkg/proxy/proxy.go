@@ -111,6 +111,7 @@ func New(c Config) (*Proxy, error) {
 		return nil, err
 	}
 	state.share(&c, router)
+	c.Deployments = nil // the router's, which a reload replaces
 	p.config, p.router, p.upstream, p.observers = c, router, upstream.New(c.Upstream), observers
 	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.live.Load().api.ReleaseContent(c) }})
 	p.shared = state

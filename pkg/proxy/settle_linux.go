@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SettleMemory gives back what only the start needed: the heap of reading the
-// configuration, and the pages of the program file that initialised packages
-// the gateway does not use (rendering, linting). Pages that are needed again
-// come back from the page cache by themselves. Call it once, when the gateway
-// serves.
+// SettleMemory gives back what only the start or a reload needed: the heap of
+// reading the configuration, and the pages of the program file that initialised
+// packages the gateway does not use (rendering, linting). Pages that are needed
+// again come back from the page cache by themselves. It collects garbage; call it
+// when that is over, not while it goes on.
 func SettleMemory() {
 	debug.FreeOSMemory()
 	maps, err := os.ReadFile("/proc/self/maps")

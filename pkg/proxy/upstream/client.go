@@ -263,7 +263,7 @@ func (h *host) drop(age time.Duration) {
 // before may still ask for such a host: it is forgotten anew when it has been
 // idle.
 func (c *Client) Retain(targets []Target) {
-	wanted := make(map[Target]bool, len(targets))
+	wanted := map[Target]bool{}
 	for _, t := range targets {
 		wanted[t] = true
 	}
