@@ -156,12 +156,10 @@ func milliseconds(buf *[]byte, d time.Duration) string {
 func upstreamHeaders(h, from http.Header, secrets []redact.Secret) {
 	for name, value := range from {
 		p := passed(name)
-		if shows(value, secrets) {
+		if p.prefixed == "" || shows(value, secrets) { // cookies, which are long, stay here anyway
 			continue
 		}
-		if p.prefixed != "" {
-			h[p.prefixed] = value
-		}
+		h[p.prefixed] = value
 		if p.plain {
 			h[name] = value
 		}
@@ -171,13 +169,11 @@ func upstreamHeaders(h, from http.Header, secrets []redact.Secret) {
 // shows reports whether a header repeats what the gateway identified itself
 // with: some services and debugging proxies echo it.
 func shows(values []string, secrets []redact.Secret) bool {
-	for _, secret := range secrets {
-		key := secret.Reveal()
-		if len(key) < shortSecret {
-			continue
-		}
+	for i := range secrets {
+		key := secrets[i].Reveal()
 		for _, v := range values {
-			if strings.Contains(v, key) {
+			// Most values are shorter than a key.
+			if len(v) >= len(key) && len(key) >= shortSecret && strings.Contains(v, key) {
 				return true
 			}
 		}
