@@ -3,8 +3,15 @@
 package lifetest
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +47,81 @@ func TestReloadsGiveTheirMemoryBack(t *testing.T) {
 	t.Logf("%.1f MB resident after the start, %.1f after %d reloads", float64(start)/1e6, float64(end)/1e6, reloads)
 	if end > start+14<<20 {
 		t.Errorf("%.1f MB resident after the start, %.1f after %d reloads", float64(start)/1e6, float64(end)/1e6, reloads)
+	}
+	p.stop()
+}
+
+// peak is the most memory that a process has held since it was last asked for.
+func peak(t testing.TB, pid int) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "VmHWM:")
+	if !ok {
+		t.Skip("this system does not tell the peak")
+	}
+	n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200); err != nil {
+		t.Skip("this system does not forget the peak: ", err)
+	}
+	return n << 10
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// What passes through is not held: four uploads of 100 MB at a time take some
+// buffers, whether their length is known or not.
+func TestLargeUploadsPassThroughInLittleMemory(t *testing.T) {
+	const size, uploads = 100 << 20, 4
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	}))
+	t.Cleanup(up.Close)
+	conf := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf("general_settings:\n  master_key: %s\n  pass_through_endpoints: [{path: /up, target: %q}]\nllmgw: {startup_doctor: false}\n", key, up.URL)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, program(t), freePort(t), []string{"LITELLM_LOG=WARNING"}, "--config", conf)
+	time.Sleep(500 * time.Millisecond) // the start's memory is given back
+	peak(t, p.cmd.Process.Pid)
+	before := resident(t, p.cmd.Process.Pid)
+	for _, length := range []int64{size, -1} {
+		var all sync.WaitGroup
+		for range uploads {
+			all.Go(func() {
+				req, _ := http.NewRequest("POST", p.url()+"/up", io.LimitReader(zeros{}, size))
+				req.Header.Set("Authorization", "Bearer "+key)
+				req.ContentLength = length
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != fmt.Sprint(size, " <nil>") {
+					t.Errorf("%d %s", resp.StatusCode, body)
+				}
+			})
+		}
+		all.Wait()
+	}
+	http.DefaultClient.CloseIdleConnections()
+	most := peak(t, p.cmd.Process.Pid)
+	t.Logf("%.1f MB resident before, %.1f at most during %d uploads of 100 MB", float64(before)/1e6, float64(most)/1e6, uploads)
+	if most > before+24<<20 {
+		t.Errorf("%.1f MB resident before, %.1f at most", float64(before)/1e6, float64(most)/1e6)
 	}
 	p.stop()
 }

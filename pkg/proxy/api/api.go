@@ -105,7 +105,8 @@ type Options struct {
 	CORS CORS
 	// Callbacks are the configured callbacks that are served, for readiness.
 	Callbacks []string
-	// MaxBody bounds JSON request bodies in bytes; 0 means 64 MiB.
+	// MaxBody bounds request bodies in bytes; 0 means 64 MiB for what is held in
+	// memory, and no bound for what passes through.
 	MaxBody int64
 	// BodyPatience is how long a body may take to arrive; every 64 KiB of it add a
 	// second. 0 means 60 s.
@@ -179,6 +180,7 @@ type API struct {
 	o           Options
 	routes      map[string]*route
 	pass        *passTable
+	passLimit   int64 // of bodies that are not held; 0: none
 	metricsHint sync.Once
 	answer      answerHeaders
 	calls       sync.Pool
@@ -215,6 +217,7 @@ func New(o Options) *API {
 	if o.BodyPatience <= 0 {
 		o.BodyPatience = bodyPatience
 	}
+	passLimit := o.MaxBody
 	if o.MaxBody <= 0 {
 		o.MaxBody = 64 << 20
 	}
@@ -237,7 +240,7 @@ func New(o Options) *API {
 	if o.State == nil {
 		o.State = new(State)
 	}
-	a := &API{o: o, routes: routes(), pass: newPassTable(o.PassThrough), state: o.State, content: &o.State.content}
+	a := &API{o: o, passLimit: passLimit, routes: routes(), pass: newPassTable(o.PassThrough), state: o.State, content: &o.State.content}
 	a.answer = newAnswerHeaders(&o)
 	if o.NoDocs {
 		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {

@@ -88,6 +88,10 @@ func bodyError(err error, patience time.Duration) *call.Error {
 
 func tooLarge(w http.ResponseWriter, size, limit int64) *call.Error {
 	w.Header()["Connection"] = closeValue
+	return sizeError(size, limit)
+}
+
+func sizeError(size, limit int64) *call.Error {
 	return call.NewError(http.StatusBadRequest, "bad_request_error", "", fmt.Sprintf(
 		"Request size is too large. Request size is %s MB. Max size is %s MB", megabytes(size), megabytes(limit)))
 }

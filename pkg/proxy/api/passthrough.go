@@ -184,17 +184,31 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 			release(&in)
 		}
 	}()
-	if in.b, failure = a.readBody(x.w, x.r, in.b, a.o.MaxBody); failure != nil {
+	var up *upload
+	if in.b, up, failure = a.receive(x.w, x.r, in.b, a.passLimit); failure != nil {
 		return failure
 	}
+	request := call.Request{Method: x.r.Method, URL: target, Once: true, Header: a.passHeaders(x.r, p), Body: in.b}
 	attempt, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
 	dog := watch(x.w, p.Timeout, 0, cancel)
 	defer dog.stop()
+	if up != nil {
+		request.Upload, request.Length, request.Body = up, x.r.ContentLength, nil
+		up.heard = dog.heard
+		defer up.end()
+	}
 	begin := time.Now()
 	defer func() { c.UpstreamTime = time.Since(begin) }()
 	broken := func(err error) *call.Error {
+		var ours *call.Error
+		if up != nil {
+			up.answered(x.w.Header())
+			ours = up.failed(x.r.Context())
+		}
 		switch {
+		case ours != nil:
+			return ours
 		case errors.Is(context.Cause(attempt), errStalled):
 			return call.NewError(http.StatusGatewayTimeout, "timeout_error", "", "The service behind "+p.Path+" has not answered in "+p.Timeout.String())
 		case x.r.Context().Err() != nil:
@@ -207,7 +221,7 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 		e.Err = err
 		return e
 	}
-	resp, l, err := a.o.Upstream.Do(attempt, &call.Request{Method: x.r.Method, URL: target, Once: true, Header: a.passHeaders(x.r, p), Body: in.b})
+	resp, l, err := a.o.Upstream.Do(attempt, &request)
 	lease = l
 	if err != nil {
 		return broken(err)
@@ -226,6 +240,9 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 	h["X-Litellm-Call-Id"] = []string{c.ID}
 	h["X-Litellm-Key-Spend"] = []string{string(appendDollars(nil, p.Cost))}
 	c.Status, c.FirstByte = resp.Status, time.Now()
+	if up != nil {
+		up.answered(h)
+	}
 	x.w.WriteHeader(resp.Status)
 	flusher, _ := x.w.(http.Flusher)
 	piece := takeBuffer()

@@ -36,6 +36,12 @@ type Request struct {
 	// Body is sent with an exact Content-Length. It must stay untouched until
 	// the Lease says Done or, if it never does, for ever.
 	Body []byte
+	// Upload is sent instead of Body where it is not nil, as it is read: Length
+	// bytes, or when that is less than zero until it ends. Such a request is sent
+	// once. Upload is closed when it is not read any more, which may be after the
+	// answer.
+	Upload io.ReadCloser
+	Length int64
 	// Deadline bounds the whole exchange, the reading of the body included; zero
 	// does not. It is cheaper than a context that ends by itself.
 	Deadline time.Time

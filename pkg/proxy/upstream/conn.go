@@ -66,6 +66,7 @@ var errBadAnswer = errors.New("malformed HTTP answer")
 // it at the same moment.
 func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
 	if err := sendable(r.Header); err != nil {
+		closeUpload(r)
 		return call.Response{}, written{}, err
 	}
 	h := c.host(r.URL, r.TLS)
@@ -74,7 +75,7 @@ func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.L
 	}
 	if conn := h.take(); conn != nil {
 		resp, lease, nothing, err := conn.exchange(ctx, r)
-		if err == nil || !nothing || ctx.Err() != nil || expired(r.Deadline) {
+		if err == nil || !nothing || r.Upload != nil || ctx.Err() != nil || expired(r.Deadline) {
 			return resp, lease, err
 		}
 		if !lease.Done() {
@@ -89,6 +90,7 @@ func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.L
 	}
 	conn, err := h.dial(dialing)
 	if err != nil {
+		closeUpload(r)
 		return call.Response{}, written{}, err
 	}
 	resp, lease, _, err := conn.exchange(ctx, r)
@@ -137,6 +139,7 @@ func (c *conn) exchange(ctx context.Context, r *call.Request) (resp call.Respons
 func (c *conn) attempt(ctx context.Context, r *call.Request) (resp call.Response, lease call.Lease, nothing bool, err error) {
 	if err := ctx.Err(); err != nil {
 		c.Close()
+		closeUpload(r)
 		return resp, written{}, true, err
 	}
 	_ = c.SetDeadline(r.Deadline)
@@ -178,7 +181,7 @@ func (c *conn) attempt(ctx context.Context, r *call.Request) (resp call.Response
 func (c *conn) send(r *call.Request) (call.Lease, error) {
 	p := heads.Get().(*[]byte)
 	b := appendHead((*p)[:0], r)
-	if len(b)+len(r.Body) <= oneWrite {
+	if r.Upload == nil && len(b)+len(r.Body) <= oneWrite {
 		b = append(b, r.Body...)
 		_, err := c.Write(b)
 		*p = b
@@ -191,9 +194,13 @@ func (c *conn) send(r *call.Request) (call.Lease, error) {
 	*p = b
 	lease := &writing{}
 	go func() {
+		defer closeUpload(r)
 		buffers := net.Buffers{b, r.Body}
 		_, err := buffers.WriteTo(c.Conn)
 		heads.Put(p)
+		if err == nil && r.Upload != nil {
+			err = c.upload(r)
+		}
 		readerLeft := !lease.state.CompareAndSwap(stillWriting, wasWritten)
 		switch {
 		case readerLeft:
@@ -234,7 +241,13 @@ func appendHead(b []byte, r *call.Request) []byte {
 	b = append(b, requestURI(r)...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, r.URL.Host...)
-	if len(r.Body) > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+	switch {
+	case r.Upload != nil && r.Length < 0:
+		b = append(b, "\r\nTransfer-Encoding: chunked"...)
+	case r.Upload != nil:
+		b = append(b, "\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, r.Length, 10)
+	case len(r.Body) > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		b = append(b, "\r\nContent-Length: "...)
 		b = strconv.AppendInt(b, int64(len(r.Body)), 10)
 	}

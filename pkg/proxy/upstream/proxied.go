@@ -122,7 +122,13 @@ func (x *exchange) request(ctx context.Context, r *call.Request) *http.Request {
 		ProtoMinor:    1,
 		ContentLength: int64(len(r.Body)),
 	}).WithContext(httptrace.WithClientTrace(ctx, &x.trace))
-	if len(r.Body) > 0 {
+	switch {
+	case r.Upload != nil:
+		req.Body, req.ContentLength = r.Upload, r.Length
+		if r.Length < 0 {
+			req.ContentLength = -1
+		}
+	case len(r.Body) > 0:
 		x.reader.Reset(r.Body)
 		req.Body = x.body
 		req.GetBody = x.getBody
