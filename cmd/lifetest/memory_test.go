@@ -45,7 +45,7 @@ func TestReloadsGiveTheirMemoryBack(t *testing.T) {
 	}
 	end := lowest()
 	t.Logf("%.1f MB resident after the start, %.1f after %d reloads", float64(start)/1e6, float64(end)/1e6, reloads)
-	if end > start+14<<20 {
+	if end > start+start/4+10<<20 { // the race detector has a share of everything
 		t.Errorf("%.1f MB resident after the start, %.1f after %d reloads", float64(start)/1e6, float64(end)/1e6, reloads)
 	}
 	p.stop()
