@@ -90,7 +90,6 @@ func (t *Tree) Section(name string) *Node {
 // Forget drops a section, for who keeps a tree for the sake of the others: that of
 // ten thousand models is forty megabytes. Nobody may hold on to a node of it.
 func (t *Tree) Forget(section string) {
-	t.missing = nil // they lead to their section
 	gone := t.root.Get(section)
 	delete(t.root.byKey, section)
 	t.root.children = slices.DeleteFunc(t.root.children, func(n *Node) bool { return n == gone })

@@ -17,20 +17,20 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
-// source is a body that tells when it is closed.
-type source struct {
+// bodySource is a body that tells when it is closed.
+type bodySource struct {
 	io.Reader
 	closed chan struct{}
 }
 
-func (s *source) Close() error {
+func (s *bodySource) Close() error {
 	close(s.closed)
 	return nil
 }
 
-func newSource(r io.Reader) *source { return &source{r, make(chan struct{})} }
+func newSource(r io.Reader) *bodySource { return &bodySource{r, make(chan struct{})} }
 
-func (s *source) ended(t *testing.T) {
+func (s *bodySource) ended(t *testing.T) {
 	t.Helper()
 	select {
 	case <-s.closed:
