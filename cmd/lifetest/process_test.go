@@ -61,6 +61,9 @@ func program(t testing.TB) string {
 // install puts a fresh copy of the program at a path, as a package manager does.
 func install(t testing.TB, path string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short starts no gateways; go test ./cmd/lifetest does")
+	}
 	from := os.Getenv("LLMGW_BIN")
 	if from == "" {
 		var err error
