@@ -68,7 +68,7 @@ func layerOf(room string) int {
 // proxy only its root composes the rooms.
 func TestImportsPointOneWay(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs the go command")
+		t.Skip("-short: runs go list over the whole program; leave -short out for it")
 	}
 	packages := listPackages(t)
 	if len(packages) < 10 {

@@ -44,7 +44,7 @@ func memoryGroup(t *testing.T, limit int64) (procs, peak string) {
 			return filepath.Join(dir, "cgroup.procs"), filepath.Join(dir, v.peak)
 		}
 	}
-	t.Skip("no control group can be made here; it takes root and a writable /sys/fs/cgroup")
+	t.Skip("no control group can be made under /sys/fs/cgroup: run the test as root where that is writable (docker run --privileged)")
 	return "", ""
 }
 
@@ -54,16 +54,16 @@ func memoryGroup(t *testing.T, limit int64) (procs, peak string) {
 // out of its wheel.
 func TestMigrateNeeds40MBAndNoWritableDisk(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the program")
+		t.Skip("-short: builds the program; leave -short out for it")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("changes the user, which takes root")
+		t.Skip("not root, and only root can run a program as another user with a limit on its memory: run the test as root")
 	}
 	dir := t.TempDir()
 	for d := dir; d != "/"; d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err != nil || info.Mode()&0o001 == 0 {
 			if err := os.Chmod(d, 0o755); err != nil {
-				t.Skipf("%s cannot be opened to others", d)
+				t.Skipf("another user cannot enter %s, and it cannot be changed (%v): set TMPDIR to a folder that all may enter", d, err)
 			}
 		}
 	}

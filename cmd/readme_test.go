@@ -30,7 +30,7 @@ import (
 // zero-configuration start makes takes the place of the one in the README.
 func TestEveryCommandOfTheReadme(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the program and runs servers")
+		t.Skip("-short: builds the program and runs servers; leave -short out for it")
 	}
 	text, err := os.ReadFile(filepath.Join("..", "README.md"))
 	if err != nil {

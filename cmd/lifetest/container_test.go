@@ -23,12 +23,12 @@ import (
 func TestAnUnprivilegedUserOnAReadOnlyFileSystem(t *testing.T) {
 	for _, tool := range []string{"unshare", "mount"} {
 		if _, err := exec.LookPath(tool); err != nil || os.Getuid() != 0 {
-			t.Skipf("SKIPPED, and nothing else tries it: a read-only root needs root and %s (uid %d)", tool, os.Getuid())
+			t.Skipf("SKIPPED, and nothing else tries it: a read-only root needs root and %s, and this is uid %d: run the test as root", tool, os.Getuid())
 		}
 	}
 	static := os.Getenv("LLMGW_BIN")
 	if out, err := exec.Command("unshare", "-m", "true").CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED, and nothing else tries it: no mount namespace here: %v %s", err, out)
+		t.Skipf("SKIPPED, and nothing else tries it: no mount namespace here (%v %s): run the test where root may unshare (docker run --privileged)", err, out)
 	}
 	root := t.TempDir()
 	for _, dir := range []string{"etc/llmgw", "proc", "lib64"} {

@@ -64,7 +64,7 @@ func TestAServerThatDiesInMidMigrationLosesNothing(t *testing.T) {
 // TestAFullDiskIsOneSentence puts the database on a file system of 8 MB.
 func TestAFullDiskIsOneSentence(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("mounts a small file system, which takes root")
+		t.Skip("not root, and only root can mount the small file system that fills up: run the test as root")
 	}
 	s := testenv.PostgresServer(t)
 	dir := filepath.Join(s.Dir(), "small")
@@ -72,7 +72,7 @@ func TestAFullDiskIsOneSentence(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m,mode=0777"); err != nil {
-		t.Skipf("cannot mount a small file system here: %v", err)
+		t.Skipf("a small tmpfs cannot be mounted here (%v): run the test where root may mount (docker run --privileged)", err)
 	}
 	t.Cleanup(func() {
 		s.Stop()

@@ -28,7 +28,7 @@ type peer struct {
 func newPeer(t *testing.T) *peer {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs Node")
+		t.Skip("-short: runs Node; leave -short out for it")
 	}
 	node := testenv.Need(t, "node")
 	modules := testenv.NeedFile(t, filepath.Join(testenv.CacheDir(t), "prisma", "node_modules"), "Prisma's engine", "go run ./internal/testenv/fetch prisma")

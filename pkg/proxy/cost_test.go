@@ -255,7 +255,7 @@ const (
 
 func TestAllocationsPerRequest(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector allocates")
+		t.Skip("the race detector allocates: run the test without -race")
 	}
 	for _, tt := range []struct {
 		name    string

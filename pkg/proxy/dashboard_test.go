@@ -156,7 +156,7 @@ func varied(w http.ResponseWriter, r *http.Request) {
 
 func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 	if testing.Short() {
-		t.Skip("scrapes for some seconds")
+		t.Skip("-short: a Prometheus scrapes for some seconds; leave -short out for it")
 	}
 	testenv.Need(t, "prometheus")
 	base := upstreamFunc(t, varied)

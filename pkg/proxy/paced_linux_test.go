@@ -202,7 +202,7 @@ func spread(gaps []time.Duration) string {
 // machine is shared. LLMGW_LONG makes it 512 streams for 20 s, then 1,000.
 func TestPacedStreamsAreHeldOnOneCPU(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("-short: measures for some seconds; leave -short out for it")
 	}
 	const gap = 20 * time.Millisecond
 	sizes := [][2]int{{64, 50}}

@@ -132,7 +132,7 @@ func TestHelmAgrees(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("helm")
 	if err != nil {
-		t.Skip("helm is not in the PATH: helm lint and helm template are not asked")
+		t.Skip("helm is not in the PATH: helm lint and helm template are not asked; install helm 3 for it")
 	}
 	for _, f := range chartFixtures() {
 		t.Run(f.name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func TestOtherValidatorsAgree(t *testing.T) {
 			t.Parallel()
 			path, err := exec.LookPath(tool.name)
 			if err != nil {
-				t.Skipf("%s is not in the PATH: its opinion of the manifests is not asked", tool.name)
+				t.Skipf("%s is not in the PATH: its opinion of the manifests is not asked; install it for that", tool.name)
 			}
 			for _, f := range fixtures() {
 				t.Run(f.name, func(t *testing.T) {

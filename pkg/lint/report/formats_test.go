@@ -52,7 +52,10 @@ func results(t *testing.T) map[string]*lint.Result {
 		}
 		out[name] = r
 	}
-	for _, r := range rule.All() {
+	for i, r := range rule.All() {
+		if testing.Short() && i%8 > 0 {
+			continue // each report tells of all rules
+		}
 		if files := r.Bad.Files(); len(files) > 0 {
 			check(r.ID, files, r.Bad.Flags)
 		}

@@ -13,7 +13,7 @@ import (
 // own, stricter than OpenAI's SDK.
 func TestFrameworks(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs programs of another language, and installs them the first time")
+		t.Skip("-short: runs programs in Python and JavaScript, which are installed the first time; leave -short out for it")
 	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
 	dir := installed(t, "frameworks-node", []string{"testdata/frameworks/package.json", "testdata/frameworks/scenarios.mjs", "testdata/frameworks/endpoints.mjs"},

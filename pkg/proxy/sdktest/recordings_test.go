@@ -82,7 +82,7 @@ func sample(t *testing.T, every int) (list []recorded) {
 // answer from its server and through the gateway, and sees no difference.
 func TestRecordingsMeanTheSameThroughTheGateway(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs programs of another language, and installs them the first time")
+		t.Skip("-short: runs programs in Python and JavaScript, which are installed the first time; leave -short out for it")
 	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
 	dir := installed(t, "openai-node", []string{"testdata/node/package.json", "testdata/node/scenarios.mjs"},

@@ -158,7 +158,7 @@ func scenarios(t *testing.T, base string, program string, args ...string) map[st
 
 func TestOpenAINode(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs programs of another language, and installs them the first time")
+		t.Skip("-short: runs programs in Python and JavaScript, which are installed the first time; leave -short out for it")
 	}
 	node, npm := testenv.Need(t, "node"), testenv.Need(t, "npm")
 	dir := installed(t, "openai-node", []string{"testdata/node/package.json", "testdata/node/scenarios.mjs", "testdata/node/endpoints.mjs"},
@@ -182,7 +182,7 @@ func TestOpenAINode(t *testing.T) {
 
 func TestOpenAIPython(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs programs of another language, and installs them the first time")
+		t.Skip("-short: runs programs in Python and JavaScript, which are installed the first time; leave -short out for it")
 	}
 	python := testenv.Need(t, "python3")
 	proof := "venv/lib/openai-installed"

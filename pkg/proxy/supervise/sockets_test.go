@@ -33,7 +33,7 @@ func given(t *testing.T, fixed bool) (*Sockets, *net.TCPAddr) {
 	}
 	f, err := l.(*net.TCPListener).File()
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("this system hands no socket on (%v): run the test on a Unix", err)
 	}
 	l.Close()
 	s := &Sockets{fixed: fixed}

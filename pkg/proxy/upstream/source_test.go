@@ -76,7 +76,7 @@ func TestASocketIsReadAlikeWhereverItsBytesAreCut(t *testing.T) {
 
 func TestASocketThatWaitsHoldsNoBuffer(t *testing.T) {
 	if !canAsk {
-		t.Skip("sockets cannot be asked on this system, so that a reader needs its buffer")
+		t.Skip("sockets cannot be asked on this system, so that a reader needs its buffer: run the test on Linux")
 	}
 	next := make(chan struct{})
 	u := answering(t, func(c *net.TCPConn) {

@@ -305,7 +305,7 @@ func TestTapDoesNotDependOnCuts(t *testing.T) {
 // TestTapAtEveryPairOfCuts is the exhaustive form.
 func TestTapAtEveryPairOfCuts(t *testing.T) {
 	if testing.Short() {
-		t.Skip("tries 170,000 pairs of cuts")
+		t.Skip("-short: tries 170,000 pairs of cuts; leave -short out for it")
 	}
 	in := []byte(strings.ReplaceAll(": x\n\n"+textEvent+finishEvent+usageEvent+doneEvent, "\n", "\r\n"))
 	o := TapOptions{Model: "fast", StripUsage: true}
