@@ -128,3 +128,67 @@ func TestReplaceKeepsCooldownsByID(t *testing.T) {
 		t.Error("a reload must not end a cooldown")
 	}
 }
+
+// TestAStepOfTheClockMovesNoCooldown turns the world's clock while the router's
+// goes on.
+func TestAStepOfTheClockMovesNoCooldown(t *testing.T) {
+	for _, jump := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		var k clock
+		o := k.options(Options{NumRetries: ptr(0)})
+		world := k.t
+		o.wall = func() time.Time { return world }
+		r := mustNew(t, []*call.Deployment{d("a", "g"), d("b", "g")}, o)
+		r.Cool("a", 10*time.Second)
+		world = world.Add(jump)
+		if got := each(t, r, 30, call.Plan{}, nil); got["a"] != 0 {
+			t.Errorf("a step of %s ended a cooldown", jump)
+		}
+		k.t = k.t.Add(11 * time.Second)
+		if got := each(t, r, 60, call.Plan{}, nil); got["a"] == 0 {
+			t.Errorf("a step of %s prolonged a cooldown", jump)
+		}
+	}
+}
+
+func TestAllowedFailsByClassAndDeployment(t *testing.T) {
+	policy := func(o AllowedFailsPolicy) Options { return Options{AllowedFailsPolicy: o} }
+	own := func(n *int, by map[call.Class]int) func(*call.Deployment) {
+		return func(d *call.Deployment) { d.AllowedFails, d.AllowedFailsFor = n, by }
+	}
+	none := func(*call.Deployment) {}
+	for _, tt := range []struct {
+		name    string
+		o       Options
+		group   int
+		edit    func(*call.Deployment)
+		failing []*call.Error
+		cools   bool
+	}{
+		{"as many as the policy allows do not cool", policy(AllowedFailsPolicy{call.ClassTimeout: 2}), 2, none, fails(2, call.ClassTimeout), false},
+		{"one more does, even the only deployment", policy(AllowedFailsPolicy{call.ClassTimeout: 2}), 1, none, fails(3, call.ClassTimeout), true},
+		{"a class without an entry takes allowed_fails", policy(AllowedFailsPolicy{call.ClassTimeout: 9}), 2, none, fails(4, call.ClassInternalServer), true},
+		{"a policy replaces the rule for 429", policy(AllowedFailsPolicy{call.ClassRateLimit: 5}), 2, none, fails(5, call.ClassRateLimit), false},
+		{"a router's entry for bad requests has no effect", policy(AllowedFailsPolicy{call.ClassBadRequest: 0}), 2, none, fails(9, call.ClassBadRequest), false},
+		{"a deployment's entry has", Options{}, 2, own(nil, map[call.Class]int{call.ClassBadRequest: 1}), fails(2, call.ClassBadRequest), true},
+		{"it covers content policy", Options{}, 2, own(nil, map[call.Class]int{call.ClassBadRequest: 0}), fails(1, call.ClassContentPolicyViolation), true},
+		{"a deployment's number does not take out the only one", Options{}, 1, own(ptr(0), nil), fails(9, call.ClassInternalServer), false},
+		{"its entry by class does", Options{}, 1, own(nil, map[call.Class]int{call.ClassInternalServer: 0}), fails(1, call.ClassInternalServer), true},
+		{"a number equal to the global one changes nothing", Options{AllowedFails: ptr(7), GlobalAllowedFails: ptr(7)}, 2, none, fails(1, call.ClassRateLimit), true},
+		{"one that differs does", Options{AllowedFails: ptr(3), GlobalAllowedFails: ptr(7)}, 2, none, fails(1, call.ClassRateLimit), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var list []*call.Deployment
+			for i := range tt.group {
+				list = append(list, d(fmt.Sprint("d", i), "g", tt.edit))
+			}
+			var k clock
+			s := mustNew(t, list, k.options(tt.o)).current.Load()
+			for _, err := range tt.failing {
+				s.failed(s.nodes[0], err, false)
+			}
+			if cools := s.nodes[0].state.coolUntil.Load() > s.o.mono(); cools != tt.cools {
+				t.Errorf("cooling: %v, want %v", cools, tt.cools)
+			}
+		})
+	}
+}

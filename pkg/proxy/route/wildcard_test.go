@@ -1,8 +1,11 @@
 package route
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
 func FuzzWildcard(f *testing.F) {
@@ -41,5 +44,46 @@ func TestWildcardAnchors(t *testing.T) {
 		if _, ok := p.match(name); ok != want {
 			t.Errorf("a.b*-mini matches %s: %v, want %v", name, ok, want)
 		}
+	}
+}
+
+func TestTheMoreSpecificWildcardWins(t *testing.T) {
+	list := []*call.Deployment{
+		d("star", "*", func(x *call.Deployment) { x.Model = "*" }), d("openai", "openai/*"), d("gpt4", "openai/gpt-4*"), d("mini", "*-mini"), d("also", "openai/*"),
+	}
+	r := mustNew(t, list, Options{Provider: func(m string) string {
+		if strings.HasPrefix(m, "gpt-") {
+			return "openai"
+		}
+		return ""
+	}})
+	for ask, want := range map[string]string{
+		"openai/gpt-4-turbo": "gpt4", "openai/o1": "openai also", "anything": "star", "x-mini": "mini", "openai/gpt-4-mini": "gpt4",
+		"gpt-5": "star", // it matches as it is
+	} {
+		got := each(t, r, 60, call.Plan{Model: ask}, nil)
+		for id := range got {
+			if !slices.Contains(strings.Fields(want), id) {
+				t.Errorf("%s went to %v, want %s", ask, got, want)
+			}
+		}
+		if len(got) != len(strings.Fields(want)) {
+			t.Errorf("%s went to %v, want %s", ask, got, want)
+		}
+	}
+	bare := mustNew(t, list[1:3], Options{Provider: func(string) string { return "openai" }})
+	if got := each(t, bare, 5, call.Plan{Model: "gpt-4o"}, nil); got["gpt4"] != 5 {
+		t.Errorf("a bare name went to %v, want the wildcard of its provider", got)
+	}
+}
+
+func TestAnUnknownNameBesideWildcardsTakesTheDefaultFallback(t *testing.T) {
+	list := []*call.Deployment{d("a", "g"), d("b", "openai/*")}
+	o := Options{Fallbacks: []Fallback{{"*", []string{"g"}}}}
+	if got := each(t, mustNew(t, list, o), 3, call.Plan{Model: "typo"}, nil); got["a"] != 3 {
+		t.Errorf("went to %v", got)
+	}
+	if mustNew(t, list[:1], o).Has("typo") {
+		t.Error("without a wildcard an unknown name is refused before the router")
 	}
 }
