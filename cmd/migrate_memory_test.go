@@ -59,19 +59,14 @@ func TestMigrateNeeds40MBAndNoWritableDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root, and only root can run a program as another user with a limit on its memory: run the test as root")
 	}
-	dir := t.TempDir()
+	program := program(t)
+	dir := filepath.Dir(program)
 	for d := dir; d != "/"; d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err != nil || info.Mode()&0o001 == 0 {
 			if err := os.Chmod(d, 0o755); err != nil {
 				t.Skipf("another user cannot enter %s, and it cannot be changed (%v): set TMPDIR to a folder that all may enter", d, err)
 			}
 		}
-	}
-	program := filepath.Join(dir, "llmgw")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
 	}
 	procs, peak := memoryGroup(t, 40<<20)
 	run := func(t *testing.T, url string, args ...string) {

@@ -40,13 +40,7 @@ func TestEveryCommandOfTheReadme(t *testing.T) {
 	if len(sections) == 0 {
 		t.Fatal("README.md has no console block")
 	}
-	bin := t.TempDir()
-	// Without the commit, so that it calls itself dev as go run does.
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(bin, "llmgw"), ".")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	bin := filepath.Dir(program(t))
 	captured := map[int][]string{}
 	for _, s := range sections {
 		t.Run(s.title, func(t *testing.T) {

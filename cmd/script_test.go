@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		endAfter(os.Getenv(limitVariable))
 		os.Exit(Execute(os.Args, SystemStreams()))
 	}
-	testscript.Main(m, map[string]func(){"llmgw": run, "litellm": run})
+	testscript.Main(tests{m}, map[string]func(){"llmgw": run, "litellm": run})
 }
 
 // limitVariable says how long a program of a script may run. A server that
