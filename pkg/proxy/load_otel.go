@@ -32,6 +32,7 @@ func (l *loader) otel() {
 		Batch: int(l.envNumber("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")), Capacity: int(l.envNumber("OTEL_BSP_MAX_QUEUE_SIZE")),
 	}
 	o.Messages = l.otelContent()
+	o.Delta = l.temporality()
 	l.sampler(o)
 	l.resource(o)
 	if !l.otelTarget(o) {
@@ -170,6 +171,20 @@ func (l *loader) otelContent() bool {
 		return true
 	case "":
 		return l.isOn(l.tree.Section("callback_settings").Get("otel").Get("message_logging"))
+	}
+	return false
+}
+
+// temporality reports whether metrics are sent as what was counted since the last
+// time. Both delta and lowmemory mean that for histograms, and there are no others.
+func (l *loader) temporality() (delta bool) {
+	const name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+	switch word := strings.ToLower(l.either(name)); word {
+	case "", "cumulative":
+	case "delta", "lowmemory":
+		return true
+	default:
+		l.report(finding.Warning, nil, "%s must be cumulative, delta or lowmemory, not %q; metrics are cumulative", name, word)
 	}
 	return false
 }

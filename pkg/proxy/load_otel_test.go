@@ -103,7 +103,7 @@ func TestATraceGoesThroughTheGateway(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"id":"chatcmpl-9","object":"chat.completion","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}`))
+		_, _ = w.Write([]byte(`{"id":"chatcmpl-9","object":"chat.completion","model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}`))
 	})
 	var spans []*tracepb.Span
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -151,6 +151,13 @@ litellm_settings: {callbacks: [otel], forward_traceparent_to_llm_provider: true,
 		if hex.EncodeToString(s.TraceId) != "0af7651916cd43dd8448eb211c80319c" || s.EndTimeUnixNano <= s.StartTimeUnixNano {
 			t.Errorf("span %v", s)
 		}
+	}
+	named := map[string]string{}
+	for _, a := range spans[2].Attributes {
+		named[a.Key] = a.Value.GetStringValue()
+	}
+	if named["gen_ai.request.model"] != "gpt-4o-mini" || named["gen_ai.response.model"] != "gpt-4o-mini-2024-07-18" || named["gen_ai.response.id"] != "chatcmpl-9" {
+		t.Errorf("the answer's span says %v", named)
 	}
 	spans = nil
 	mu.Unlock()

@@ -434,7 +434,7 @@ func (c *chat) outcome() {
 		}
 		c.call.AnswerBytes = o.TextBytes
 		if t := c.call.Trace; t != nil {
-			t.AnswerID, t.Finish = string(o.ID), string(o.FinishReason)
+			t.AnswerID, t.Model, t.Finish = string(o.ID), string(o.Model), string(o.FinishReason)
 		}
 	}
 }

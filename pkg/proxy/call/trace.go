@@ -14,8 +14,9 @@ type Trace struct {
 	Sampled      bool
 	// State is the client's tracestate; it is passed on as it came.
 	State string
-	// AnswerID and Finish are what the answer said about itself.
-	AnswerID, Finish string
+	// AnswerID, Model and Finish are what the answer said about itself; Model is
+	// the upstream's name.
+	AnswerID, Model, Finish string
 }
 
 // TraceText is the trace's id as people write it.

@@ -20,7 +20,7 @@ type ResponseEvents struct {
 	started, done bool
 	events, text  int
 	usage         call.Usage
-	id            []byte
+	id, named     []byte
 	err           error
 	nest          nest
 }
@@ -28,9 +28,9 @@ type ResponseEvents struct {
 // Reset prepares for a new stream; an empty model leaves the upstream's.
 func (t *ResponseEvents) Reset(model string) {
 	t.Close()
-	quoted, id := t.model[:0], keep(t.id)
+	quoted, id, named := t.model[:0], keep(t.id), keep(t.named)
 	*t = ResponseEvents{}
-	t.model, t.id = quoted, id
+	t.model, t.id, t.named = quoted, id, named
 	if model != "" {
 		t.model = appendQuoted(t.model, model)
 	}
@@ -154,6 +154,9 @@ func (t *ResponseEvents) event(raw []byte) {
 	if e.id.end > e.id.start {
 		t.id = append(t.id[:0], data[e.id.start:e.id.end]...)
 	}
+	if m := e.model; len(t.named) == 0 && m.end > m.start+2 {
+		t.named = append(t.named, data[m.start+1:m.end-1]...)
+	}
 	if m := e.model; m.end > m.start && len(t.model) > 0 {
 		t.out = append(t.out, raw[:at+m.start]...)
 		t.out = append(t.out, t.model...)
@@ -275,6 +278,9 @@ func (t *ResponseEvents) Done() bool { return t.done }
 
 // Usage is what the last event reported.
 func (t *ResponseEvents) Usage() call.Usage { return t.usage }
+
+// NamedModel is what the upstream calls the model, as JSON text without quotes.
+func (t *ResponseEvents) NamedModel() []byte { return t.named }
 
 // ID is the response's id.
 func (t *ResponseEvents) ID() []byte { return t.id }

@@ -41,6 +41,7 @@ type TapOptions struct {
 type Tap struct {
 	opts  TapOptions
 	model []byte // quoted
+	named []byte // what the upstream calls it
 
 	buffers // buf[event:] is not yet relayed
 	// event is the start of the current event, line of the current line.
@@ -92,9 +93,9 @@ func (t *Tap) Reset(o TapOptions) {
 	// Zeroed in place: a literal would first be built on the stack, and 2 KB
 	// there double the stack of every stream.
 	t.Close()
-	model, held, joined, id, finish := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish)
+	model, held, joined, id, finish, named := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish), keep(t.named)
 	*t = Tap{}
-	t.opts, t.model, t.held, t.joined, t.id, t.finish = o, model, held, joined, id, finish
+	t.opts, t.model, t.held, t.joined, t.id, t.finish, t.named = o, model, held, joined, id, finish, named
 	if o.Model != "" {
 		t.model = appendQuoted(t.model, o.Model)
 	}
@@ -318,6 +319,9 @@ func (t *Tap) readObject(event, data []byte) (forward bool) {
 	if len(t.id) == 0 && a.id.end > a.id.start {
 		t.id = append(t.id, data[a.id.start:a.id.end]...)
 	}
+	if m := a.model; len(t.named) == 0 && m.end > m.start+2 {
+		t.named = append(t.named, data[m.start+1:m.end-1]...)
+	}
 	if a.finish.end != 0 {
 		t.finished = true
 		t.finish = append(t.finish[:0], data[a.finish.start:a.finish.end]...)
@@ -426,6 +430,9 @@ func (t *Tap) TextBytes() int { return t.text }
 
 // ID returns the stream's id, valid until Reset.
 func (t *Tap) ID() []byte { return t.id }
+
+// NamedModel is what the upstream calls the model, as JSON text without quotes.
+func (t *Tap) NamedModel() []byte { return t.named }
 
 // FinishReason returns the last finish_reason, valid until Reset; it is empty
 // while there was none.

@@ -108,9 +108,9 @@ type Exchange interface {
 // Outcome is what an answer says about itself.
 type Outcome struct {
 	Usage call.Usage
-	// ID is the answer's id, FinishReason the last one; both are valid until
-	// Close.
-	ID, FinishReason []byte
+	// ID is the answer's id, Model what the upstream calls the model, FinishReason
+	// the last one; all are valid until Close.
+	ID, Model, FinishReason []byte
 	// TextBytes is the length of what the model wrote, for an estimate when the
 	// upstream reported no usage.
 	TextBytes int

@@ -276,18 +276,18 @@ func (x *exchange) Refused(status int, body []byte) bool {
 func (x *exchange) Outcome() wire.Outcome {
 	if x.complete {
 		r := &x.response
-		return wire.Outcome{Usage: r.Usage(), ID: r.ID(), FinishReason: r.FinishReason(), TextBytes: r.TextBytes()}
+		return wire.Outcome{Usage: r.Usage(), ID: r.ID(), Model: r.Model(), FinishReason: r.FinishReason(), TextBytes: r.TextBytes()}
 	}
 	if !x.stream {
 		return wire.Outcome{}
 	}
 	if x.lane.op == wire.Responses {
 		e := &x.events
-		return wire.Outcome{Usage: e.Usage(), ID: e.ID(), TextBytes: e.TextBytes(), Events: e.Events()}
+		return wire.Outcome{Usage: e.Usage(), ID: e.ID(), Model: e.NamedModel(), TextBytes: e.TextBytes(), Events: e.Events()}
 	}
 	t := &x.tap
 	return wire.Outcome{
-		Usage: t.Usage(), ID: t.ID(), FinishReason: t.FinishReason(), TextBytes: t.TextBytes(), Events: t.Events(),
+		Usage: t.Usage(), ID: t.ID(), Model: t.NamedModel(), FinishReason: t.FinishReason(), TextBytes: t.TextBytes(), Events: t.Events(),
 	}
 }
 

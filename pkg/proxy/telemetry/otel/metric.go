@@ -42,6 +42,7 @@ const maxPoints = 2000
 
 type pointKey struct {
 	operation, provider, model, failure string
+	answered                            string // the model as the upstream calls it
 	token                               string // input or output
 	overflow                            bool
 }
@@ -53,10 +54,37 @@ type point struct {
 	sum     float64
 }
 
-// meter keeps histograms that only grow. It belongs to one goroutine at a time.
+// meter keeps histograms, which only grow. It belongs to one goroutine at a time.
 type meter struct {
 	start  time.Time
+	delta  bool // it is told of once; another counts on
 	points [instruments]map[pointKey]*point
+}
+
+func (m *meter) empty() bool {
+	for _, points := range m.points {
+		if len(points) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// join adds what another meter has counted before.
+func (m *meter) join(before *meter) {
+	m.start = before.start
+	for i, points := range before.points {
+		for k, p := range points {
+			if q := m.points[i][k]; q != nil {
+				for j, n := range p.buckets {
+					q.buckets[j] += n
+				}
+				q.count, q.sum = q.count+p.count, q.sum+p.sum
+			} else if len(m.points[i]) <= maxPoints {
+				m.points[i][k] = p
+			}
+		}
+	}
 }
 
 func newMeter(now time.Time) *meter {
@@ -76,6 +104,7 @@ func (m *meter) observe(which int, k pointKey, v float64) {
 		}
 		if p == nil {
 			k.model = strings.Clone(strings.ToValidUTF8(k.model, "\uFFFD"))
+			k.answered = strings.ToValidUTF8(k.answered, "\uFFFD")
 			p = &point{key: k, buckets: make([]uint64, len(known[which].bounds)+1)}
 			m.points[which][k] = p
 		}
@@ -98,6 +127,9 @@ func (m *meter) record(c *call.Call) {
 	k := pointKey{operation: call.OperationOf(c.Route).GenAI, provider: d.Provider, model: d.Model}
 	if c.Err != nil {
 		k.failure = c.Err.Class.String()
+	}
+	if c.Trace != nil {
+		k.answered = c.Trace.Model
 	}
 	m.observe(duration, k, c.End.Sub(c.Start).Seconds())
 	if u := &c.Usage; u.Known {
@@ -138,7 +170,11 @@ func (m *meter) encode(to *message, now time.Time) {
 				for _, p := range m.points[i] {
 					to.nested(1, func(to *message) { p.encode(to, m.start, now, known[i].bounds) })
 				}
-				to.varint(2, 2) // cumulative
+				temporality := uint64(2) // cumulative
+				if m.delta {
+					temporality = 1
+				}
+				to.varint(2, temporality)
 			})
 		})
 	}
@@ -165,6 +201,9 @@ func (k pointKey) attributes() []attr {
 	list := []attr{
 		{"gen_ai.operation.name", k.operation}, {"gen_ai.provider.name", providerName(k.provider)}, {"gen_ai.system", k.provider},
 		{"gen_ai.request.model", k.model}, {"gen_ai.framework", "litellm"},
+	}
+	if k.answered != "" {
+		list = append(list, attr{"gen_ai.response.model", k.answered})
 	}
 	if k.token != "" {
 		list = append(list, attr{"gen_ai.token.type", k.token})

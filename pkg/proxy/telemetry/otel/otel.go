@@ -55,6 +55,8 @@ type Options struct {
 	// Capacity how many may wait; 0 means 5 s, 512 and 2048.
 	Delay           time.Duration
 	Batch, Capacity int
+	// Delta sends what was counted since the last time, in place of all.
+	Delta bool
 	// MetricInterval is how often metrics are sent; 0 means 60 s.
 	MetricInterval time.Duration
 	// Timeout bounds one try; 0 means 10 s.
@@ -114,6 +116,7 @@ func New(o Options) (*Exporter, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Exporter{o: o, meter: newMeter(time.Now()), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	e.meter.delta = o.Delta
 	var err error
 	if e.client, err = newClient(&o); err != nil {
 		return nil, err
@@ -284,9 +287,24 @@ func (e *Exporter) flushMetrics(ctx context.Context) {
 		return
 	}
 	e.mu.Lock()
-	body := e.envelope(func(m *message) { e.meter.encode(m, time.Now()) })
+	now, told := time.Now(), e.meter
+	if e.o.Delta && told.empty() {
+		e.mu.Unlock()
+		return
+	}
+	body := e.envelope(func(m *message) { told.encode(m, now) })
+	if e.o.Delta {
+		e.meter = newMeter(now)
+		e.meter.delta = true
+	}
 	e.mu.Unlock()
-	e.tell(e.send(ctx, metricSignal, e.o.Metrics, e.o.MetricHeaders, body))
+	err := e.send(ctx, metricSignal, e.o.Metrics, e.o.MetricHeaders, body)
+	if err != nil && e.o.Delta {
+		e.mu.Lock()
+		e.meter.join(told) // it comes with the next
+		e.mu.Unlock()
+	}
+	e.tell(err)
 }
 
 // tell says once that the collector has stopped to take data, and once that it

@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,7 @@ func retried(e *Exporter, parent string) call.Call {
 		Prompt: []byte(`[{"role":"user","content":"a private thought"}]`),
 	}
 	c.Trace = e.Begin(h)
-	c.Trace.AnswerID, c.Trace.Finish = "chatcmpl-1", "stop"
+	c.Trace.AnswerID, c.Trace.Model, c.Trace.Finish = "chatcmpl-1", "gpt-4o-mini-2024-07-18", "stop"
 	return c
 }
 
@@ -245,7 +246,7 @@ func TestACallBecomesSpansThatACollectorUnderstands(t *testing.T) {
 			a := attributes(answered.Attributes)
 			has(t, "answered", a, map[string]any{
 				"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.request.stream": true,
-				"gen_ai.response.id": "chatcmpl-1", "gen_ai.response.finish_reasons": "stop", "gen_ai.usage.input_tokens": int64(10), "gen_ai.usage.output_tokens": int64(8),
+				"gen_ai.response.id": "chatcmpl-1", "gen_ai.response.model": "gpt-4o-mini-2024-07-18", "gen_ai.response.finish_reasons": "stop", "gen_ai.usage.input_tokens": int64(10), "gen_ai.usage.output_tokens": int64(8),
 				"gen_ai.usage.cache_read.input_tokens": int64(4), "gen_ai.cost.total_cost": 0.75, "server.address": "two.example", "server.port": int64(8080),
 				"gen_ai.response.time_to_first_chunk": 0.1,
 			})
@@ -308,7 +309,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 			for _, b := range p.BucketCounts {
 				n += b
 			}
-			if p.Count != 2 || n != 2 || len(p.BucketCounts) != len(p.ExplicitBounds)+1 || math.Abs(p.GetSum()-want.sum) > 1e-9 || a["gen_ai.request.model"] != "gpt-4o-mini" || a["gen_ai.provider.name"] != "openai" {
+			if p.Count != 2 || n != 2 || len(p.BucketCounts) != len(p.ExplicitBounds)+1 || math.Abs(p.GetSum()-want.sum) > 1e-9 || a["gen_ai.request.model"] != "gpt-4o-mini" || a["gen_ai.response.model"] != "gpt-4o-mini-2024-07-18" || a["gen_ai.provider.name"] != "openai" {
 				t.Errorf("%s: %v", name, p)
 			}
 			if name == "gen_ai.client.token.usage" && a["gen_ai.token.type"] == "input" && p.BucketCounts[2] != 2 { // 4 < 10 <= 16
@@ -318,6 +319,62 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 	if len(got["gen_ai.client.token.usage"].GetHistogram().DataPoints) != 2 {
 		t.Error("not one point for input and one for output")
+	}
+}
+
+// With delta, each export has what is new; what a collector did not take comes with
+// the next.
+func TestMetricsMayBeSentAsWhatIsNew(t *testing.T) {
+	var mu sync.Mutex
+	refuse := false
+	var counts []uint64
+	var spans [][2]uint64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var got metricspb.MetricsData
+		if err := proto.Unmarshal(body, &got); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if refuse {
+			w.WriteHeader(400) // is not tried again
+			return
+		}
+		n, span := uint64(0), [2]uint64{}
+		for _, m := range got.ResourceMetrics[0].ScopeMetrics[0].Metrics {
+			if m.Name == "gen_ai.client.operation.duration" {
+				p := m.GetHistogram().DataPoints[0]
+				n, span = p.Count, [2]uint64{p.StartTimeUnixNano, p.TimeUnixNano}
+				if m.GetHistogram().AggregationTemporality != metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_DELTA {
+					t.Error(m)
+				}
+			}
+		}
+		counts, spans = append(counts, n), append(spans, span)
+	}))
+	t.Cleanup(s.Close)
+	e := start(t, Options{Protocol: HTTP, Traces: redact.New(s.URL), Metrics: redact.New(s.URL), Delta: true, MetricInterval: time.Hour, Delay: time.Hour})
+	send := func(calls int) {
+		for range calls {
+			e.mu.Lock()
+			c := retried(e, "")
+			e.meter.record(&c)
+			e.mu.Unlock()
+		}
+		e.flushMetrics(t.Context())
+	}
+	send(2)
+	refuse = true
+	send(3)
+	refuse = false
+	send(1)
+	send(0)
+	e.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(counts, []uint64{2, 4}) || spans[1][0] != spans[0][1] || spans[1][1] <= spans[1][0] {
+		t.Errorf("%v in %v", counts, spans)
 	}
 }
 

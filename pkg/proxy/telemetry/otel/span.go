@@ -161,6 +161,7 @@ func (e *Exporter) attempt(c *call.Call, d *call.Deployment, n int) span {
 // answer adds what an answer was like.
 func (e *Exporter) answer(s *span, c *call.Call) {
 	s.text("gen_ai.response.id", c.Trace.AnswerID)
+	s.text("gen_ai.response.model", c.Trace.Model)
 	if c.Trace.Finish != "" {
 		s.set("gen_ai.response.finish_reasons", []string{strings.ToValidUTF8(c.Trace.Finish, "\uFFFD")})
 	}
