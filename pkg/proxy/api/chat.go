@@ -496,6 +496,9 @@ func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l cal
 		c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
 	}
 	switch cause := context.Cause(attempt); {
+	case errors.Is(cause, errTooLong):
+		l.Total = c.a.o.MaxStreamDuration
+		return c.a.o.Classify.Timeout(d, l, true)
 	case errors.Is(cause, errStalled), !c.call.Stream && timedOut(err):
 		return c.a.o.Classify.Timeout(d, l, c.call.Stream)
 	case client.Err() != nil && attempt.Err() != nil:

@@ -16,6 +16,9 @@ import (
 // errStalled is the cause with which the watchdog ends a stream.
 var errStalled = errors.New("nothing came for too long")
 
+// errTooLong is the cause of the end of a stream that took longer than any may.
+var errTooLong = errors.New("the stream took too long")
+
 // drainPatience is how long the end of a finished stream is waited for, so that
 // its connection can be used again.
 const drainPatience = 100 * time.Millisecond
@@ -330,6 +333,10 @@ func (d *watchdog) look() {
 	}
 	if d.blocked.Load() {
 		_ = d.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+	if d.total > 0 && now >= d.total {
+		d.cancel(errTooLong)
+		return
 	}
 	d.cancel(errStalled)
 }

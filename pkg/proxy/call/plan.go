@@ -58,6 +58,8 @@ type Limits struct {
 	Timeout time.Duration
 	// Stream bounds the wait for a stream's first event and every later gap.
 	Stream time.Duration
+	// Total is the longest time for a whole stream, where that has ended it.
+	Total time.Duration
 }
 
 // Attempter makes one attempt against a deployment. It returns nil when the

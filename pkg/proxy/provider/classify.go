@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
@@ -124,6 +125,9 @@ func (Classifier) Transport(d *call.Deployment, err error) *call.Error {
 
 // Timeout is the failure of an attempt that took too long.
 func (Classifier) Timeout(d *call.Deployment, l call.Limits, stream bool) *call.Error {
+	if l.Total > 0 {
+		return build(d, call.ClassTimeout, "Timeout Error: ", "Stream exceeded max streaming duration of "+pyfmt.Float(l.Total.Seconds())+"s.")
+	}
 	what, limit := "Request timed out", l.Timeout
 	if stream {
 		what, limit = "The stream stalled", l.Stream
