@@ -88,7 +88,7 @@ general_settings: {background_health_checks: true, health_check_interval: 0.05, 
 	asked.Store(0)
 	for range 30 {
 		if resp, body := post(t, url+"/v1/chat/completions", askOnce); resp.StatusCode != 200 || resp.Header.Get("x-litellm-attempted-retries") != "0" {
-			t.Fatalf("%d %s", resp.StatusCode, body)
+			t.Fatalf("%d %s %v asked %d %+v", resp.StatusCode, body, resp.Header, asked.Load(), state(""))
 		}
 	}
 	if asked.Load() != 0 {
