@@ -15,8 +15,8 @@ import (
 
 // seen is what an upstream was asked.
 type seen struct {
-	key, organization, header string
-	body                      map[string]any
+	key, organization, header, program string
+	body                               map[string]any
 }
 
 // watched is an upstream that answers, and what it was last asked.
@@ -25,7 +25,7 @@ func watched(t *testing.T) (base string, last func() seen) {
 	var s seen
 	base = upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		now := seen{key: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), organization: r.Header.Get("OpenAI-Organization"), header: r.Header.Get("X-Mine")}
+		now := seen{key: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), organization: r.Header.Get("OpenAI-Organization"), header: r.Header.Get("X-Mine"), program: r.UserAgent()}
 		if now.key == "" {
 			now.key = r.Header.Get("Api-Key")
 		}
@@ -201,5 +201,32 @@ router_settings:
 	}
 	if s := ask(`"temperature":0.7,`); s.body["temperature"] != 0.7 {
 		t.Errorf("the request does not win: %+v", s)
+	}
+}
+
+func TestKeysAndAddressesOfAllEntries(t *testing.T) {
+	base, last := watched(t)
+	c, findings := load(t, fmt.Sprintf(`
+model_list:
+- {model_name: plain, litellm_params: {model: openai/m}}
+- {model_name: own, litellm_params: {model: openai/m, api_key: planted-own, organization: org-own}}
+- {model_name: absent, litellm_params: {model: openai/m, litellm_credential_name: nowhere}}
+- {model_name: groq, litellm_params: {model: groq/m, api_base: '%[1]s'}}
+litellm_settings: {openai_key: os.environ/MINE, groq_key: planted-groq, api_base: '%[1]s', organization: org-all}
+`, base), "MINE=planted-mine", "OPENAI_API_KEY=planted-env", "LITELLM_USER_AGENT=mine/1")
+	if text := said(findings); len(findings) != 1 || !strings.Contains(text, `credential_list has no "nowhere"; the entry is served without it, as in LiteLLM`) || strings.Contains(text, "planted") {
+		t.Errorf("said %s", text)
+	}
+	_, url := gateway(t, c)
+	for model, want := range map[string][2]string{"plain": {"planted-mine", "org-all"}, "own": {"planted-own", "org-own"}, "absent": {"planted-mine", "org-all"}, "groq": {"planted-groq", ""}} {
+		if resp, body := post(t, url+"/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hi"}]}`); resp.StatusCode != 200 {
+			t.Fatal(body)
+		}
+		if s := last(); s.key != want[0] || s.organization != want[1] || s.program != "mine/1" {
+			t.Errorf("%s: %+v, want %v", model, s, want)
+		}
+	}
+	if _, info := admin(t, "GET", url+"/model/info", ""); strings.Contains(info, "planted") {
+		t.Errorf("a key is shown: %s", info)
 	}
 }

@@ -143,3 +143,86 @@ func TestEveryModeIsAskedInItsOwnWay(t *testing.T) {
 		}
 	}
 }
+
+// TestVariablesSayHowDeploymentsAreAsked asks deployments of several kinds, and
+// reads what they were asked.
+func TestVariablesSayHowDeploymentsAreAsked(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]map[string]any{}
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		model, _ := body["model"].(string)
+		mu.Lock()
+		asked[model] = body
+		mu.Unlock()
+		if model == "slow" {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, okAnswer)
+	})
+	entry := func(model, info string) string {
+		return fmt.Sprintf("- {model_name: %[1]s, litellm_params: {model: 'openai/%[1]s', api_key: k, api_base: '%[2]s'}, model_info: {%[3]s}}\n", model, base, info)
+	}
+	yaml := "model_list:\n" + entry("gpt-4o", "") + entry("o3-mini", "") + entry("own", "health_check_max_tokens: 7") +
+		entry("o3", "health_check_max_tokens_reasoning: 77, health_check_max_tokens_non_reasoning: 33") + entry("gpt-4o-mini", "health_check_max_tokens_reasoning: 77, health_check_max_tokens_non_reasoning: 33") +
+		entry("instruct", "mode: completion") + entry("star-*", "health_check_model: openai/star")
+	for _, tt := range []struct {
+		name   string
+		env    []string
+		prompt string
+		want   map[string]float64
+	}{
+		{"by default", nil, DefaultProbePrompt, map[string]float64{"gpt-4o": 16, "o3-mini": 16, "own": 7, "o3": 77, "gpt-4o-mini": 33, "star": 0}},
+		{"one bound for all", []string{"BACKGROUND_HEALTH_CHECK_MAX_TOKENS=21", "DEFAULT_HEALTH_CHECK_PROMPT=are you there"}, "are you there",
+			map[string]float64{"gpt-4o": 21, "o3-mini": 21, "own": 7, "o3": 77, "gpt-4o-mini": 33, "star": 21}},
+		{"another for those that think", []string{"BACKGROUND_HEALTH_CHECK_MAX_TOKENS=21", "BACKGROUND_HEALTH_CHECK_MAX_TOKENS_REASONING=99"}, DefaultProbePrompt,
+			map[string]float64{"gpt-4o": 21, "o3-mini": 99, "own": 7, "o3": 77, "gpt-4o-mini": 33, "star": 21}},
+		{"what is no number", []string{"BACKGROUND_HEALTH_CHECK_MAX_TOKENS=many"}, DefaultProbePrompt, map[string]float64{"gpt-4o": 16}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			clear(asked)
+			c, findings := load(t, yaml, tt.env...)
+			if bad := strings.Contains(fmt.Sprint(tt.env), "many"); bad != (len(findings) == 1) || bad && !strings.Contains(findings[0].Message, "BACKGROUND_HEALTH_CHECK_MAX_TOKENS is not a usable number") {
+				t.Fatal(findings)
+			}
+			_, url := gateway(t, c)
+			if status, body := admin(t, "GET", url+"/health", ""); status != 200 || !strings.Contains(body, `"unhealthy_count":0`) {
+				t.Fatalf("%d %s", status, body)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for model, want := range tt.want {
+				body := asked[model]
+				got, _ := body["max_tokens"].(float64)
+				if n, ok := body["max_completion_tokens"].(float64); ok {
+					got = n
+				}
+				if got != want || !strings.Contains(fmt.Sprint(body["messages"]), tt.prompt) {
+					t.Errorf("%s was asked %v, want %g tokens", model, body, want)
+				}
+			}
+			if asked["instruct"]["prompt"] != tt.prompt {
+				t.Errorf("%v", asked["instruct"])
+			}
+		})
+	}
+	c, _ := load(t, "general_settings: {background_health_checks: true}\nmodel_list:\n"+entry("slow", ""), "HEALTH_CHECK_TIMEOUT_SECONDS=0.05", "DEFAULT_HEALTH_CHECK_INTERVAL=0.1")
+	if c.Health.Interval != 100*time.Millisecond {
+		t.Errorf("a round every %s", c.Health.Interval)
+	}
+	_, url := gateway(t, c)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, body := admin(t, "GET", url+"/health", "")
+		if strings.Contains(body, `"unhealthy_count":1`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the check has no end: " + body)
+		}
+	}
+}

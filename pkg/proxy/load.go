@@ -26,6 +26,9 @@ import (
 // refuse; whether serve starts at all is decided by package startcheck before.
 func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l := loader{tree: tree, env: tree.Env(), userAgent: userAgent}
+	if own := l.env.Get("LITELLM_USER_AGENT"); own != "" {
+		l.userAgent = own
+	}
 	l.general()
 	l.certificates()
 	l.router()
@@ -36,6 +39,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.otel()
 	l.callbacks()
 	l.alerts()
+	l.settings()
 	l.models()
 	l.defaults()
 	l.passThrough()
@@ -51,6 +55,8 @@ type loader struct {
 	c         Config
 	findings  []finding.Finding
 	pinged    bool
+	probes    probes
+	upstreams provider.Settings
 
 	client string // the file of the client certificate
 	trusts map[upstream.Trust]*tls.Config
@@ -281,7 +287,7 @@ func (l *loader) deployment(m config.Entry, organization *string) (*call.Deploym
 	if organization != nil && e.Organization == "" {
 		e.Organization = *organization
 	}
-	e.Getenv, e.UserAgent = l.env.Get, l.userAgent
+	e.Getenv, e.UserAgent, e.Settings = l.env.Get, l.userAgent, l.upstreams
 	e.BaseModel, _ = first(m.Info.Get("base_model"), p.Get("base_model")).Scalar()
 	if n := p.Get("mock_response"); !n.IsNull() {
 		text, ok := n.Scalar()
@@ -315,7 +321,7 @@ func (l *loader) credential(p *config.Node) *config.Node {
 			return item.Get("credential_values")
 		}
 	}
-	l.report(finding.Warning, n, "%s: credential_list has no %q; the provider's own variables are used", n.Path(), name)
+	l.report(finding.Warning, n, "%s: credential_list has no %q; the entry is served without it, as in LiteLLM: with keys of litellm_settings or of variables", n.Path(), name)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
 )
@@ -104,5 +105,29 @@ func (l *loader) defaults() {
 		if !n.IsNull() && !provider.Defaultable(n.Key) {
 			l.report(finding.Warning, n, "%s has no effect: default_litellm_params gives requests their parameters, api_key, organization, extra_headers and extra_body. Write it into litellm_params of the entries", n.Path())
 		}
+	}
+}
+
+// settings reads what litellm_settings says about upstreams.
+func (l *loader) settings() {
+	s := l.tree.Section("litellm_settings")
+	for _, name := range provider.KeySettings() {
+		n := s.Get(name)
+		if n.IsNull() {
+			continue
+		}
+		if !n.IsScalar() {
+			l.report(finding.Warning, n, "%s must be text, not %s; it is left out", n.Path(), n.Kind)
+			continue
+		}
+		if l.upstreams.Keys == nil {
+			l.upstreams.Keys = map[string]redact.Secret{}
+		}
+		l.upstreams.Keys[name] = n.Secret()
+	}
+	l.upstreams.APIBase = l.text(s.Get("api_base"))
+	l.upstreams.Organization = l.text(s.Get("organization"))
+	if n := s.Get("api_version"); !n.IsNull() {
+		l.upstreams.APIVersion, _ = n.Scalar() // dates without a suffix are no text in YAML
 	}
 }

@@ -248,7 +248,7 @@ func (l *loader) routing(d *call.Deployment, m config.Entry) {
 	l.c.API.Routing.WebSearch = l.c.API.Routing.WebSearch || d.NoWebSearch
 	d.NoHealthCheck = is("disable_background_health_check", true)
 	l.wildcard(d.Group, m.Node.Get("model_name"))
-	l.healthOf(d, info)
+	l.healthOf(d, m)
 	d.MaxParallel = l.parallel(p)
 	o := &l.c.Router
 	_, byCost := o.Strategy.(route.CostBased)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/llmgw/llmgw/internal/config"
-	"github.com/llmgw/llmgw/internal/finding"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
@@ -34,8 +32,10 @@ type HealthConfig struct {
 // DefaultProbePrompt is what a deployment is asked.
 const DefaultProbePrompt = "test from litellm"
 
+// probeTokens bound the answer where nobody says otherwise; LiteLLM asks for as
+// many, which is the least that some APIs take.
 const (
-	probeTokens = 5
+	probeTokens = 16
 	probeAnswer = 1 << 20
 )
 
@@ -107,28 +107,34 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 // probeWay is the way to ask a deployment of its mode, and what is asked; nil
 // for modes that need a file, or answer with one.
 func probeWay(d *call.Deployment) (wire.Lane, map[string]any) {
-	tokens := d.Health.MaxTokens
-	if tokens <= 0 {
-		tokens = probeTokens
+	prompt := d.Health.Prompt
+	if prompt == "" {
+		prompt = DefaultProbePrompt
+	}
+	bounded := func(members map[string]any) map[string]any {
+		if tokens := d.Health.MaxTokens; tokens > 0 {
+			members["max_tokens"] = tokens
+		}
+		return members
 	}
 	var op wire.Op
 	var members map[string]any
 	switch d.Mode {
 	case "", "chat":
 		lane, _ := d.Lane.(wire.Lane)
-		return lane, map[string]any{"max_tokens": tokens, "messages": []map[string]string{{"role": "user", "content": DefaultProbePrompt}}}
+		return lane, bounded(map[string]any{"messages": []map[string]string{{"role": "user", "content": prompt}}})
 	case "completion":
-		op, members = wire.Completions, map[string]any{"max_tokens": tokens, "prompt": DefaultProbePrompt}
+		op, members = wire.Completions, bounded(map[string]any{"prompt": prompt})
 	case "embedding":
-		op, members = wire.Embeddings, map[string]any{"input": []string{DefaultProbePrompt}}
+		op, members = wire.Embeddings, map[string]any{"input": []string{prompt}}
 	case "responses":
-		op, members = wire.Responses, map[string]any{"input": DefaultProbePrompt}
+		op, members = wire.Responses, map[string]any{"input": prompt}
 	case "rerank":
-		op, members = wire.Rerank, map[string]any{"query": DefaultProbePrompt, "documents": []string{"a text"}}
+		op, members = wire.Rerank, map[string]any{"query": prompt, "documents": []string{"a text"}}
 	case "moderation", "moderations":
-		op, members = wire.Moderations, map[string]any{"input": DefaultProbePrompt}
+		op, members = wire.Moderations, map[string]any{"input": prompt}
 	case "image_generation":
-		op, members = wire.Images, map[string]any{"prompt": DefaultProbePrompt}
+		op, members = wire.Images, map[string]any{"prompt": prompt}
 	default:
 		return nil, nil
 	}
@@ -165,42 +171,4 @@ func (p *Proxy) Checked(ctx context.Context, group, id string) []api.Checked {
 		list = append(list, c)
 	}
 	return list
-}
-
-// healthChecks reads what general_settings, or router_settings, say about
-// health checks.
-func (l *loader) healthChecks() {
-	g, r := l.tree.Section("general_settings"), l.tree.Section("router_settings")
-	either := func(name string) *config.Node { return first(g.Get(name), r.Get(name)) }
-	on := func(n *config.Node) bool {
-		b := l.flag(n)
-		return b != nil && *b
-	}
-	h := HealthConfig{Background: on(g.Get("background_health_checks")), Details: true}
-	h.Interval = l.seconds(g.Get("health_check_interval"))
-	if n := l.whole(g.Get("health_check_concurrency"), 1, 1e6); n != nil {
-		h.Concurrency = *n
-	}
-	if n := either("background_health_check_model_groups"); n != nil {
-		h.Groups = append([]string{}, l.names(n)...)
-	}
-	h.Staleness = l.seconds(either("health_check_staleness_threshold"))
-	h.IgnoreTransient = on(either("health_check_ignore_transient_errors"))
-	if details := l.flag(g.Get("health_check_details")); details != nil {
-		h.Details = *details
-	}
-	l.c.Health = h
-	l.c.Router.HealthRouting = h.Background && on(either("enable_health_check_routing"))
-	if n := either("enable_health_check_routing"); on(n) && !h.Background {
-		l.report(finding.Warning, n, "enable_health_check_routing has no effect without general_settings.background_health_checks")
-	}
-}
-
-// healthOf reads how a deployment is checked.
-func (l *loader) healthOf(d *call.Deployment, info *config.Node) {
-	d.Health.Model = l.text(info.Get("health_check_model"))
-	d.Health.Timeout = l.seconds(info.Get("health_check_timeout"))
-	if n := l.whole(info.Get("health_check_max_tokens"), 1, 1e6); n != nil {
-		d.Health.MaxTokens = *n
-	}
 }

@@ -31,6 +31,16 @@ model_list:
 - model_name: h
   litellm_params: {model: azure/dep, api_base: "https://a.openai.azure.com", api_key: k, api_version: "2024-06-01"}
   model_info: {id: three}
+- {model_name: i, litellm_params: {model: openai/keyless}}
+- {model_name: i, litellm_params: {model: azure/keyless, api_base: "https://b.openai.azure.com"}}
+- {model_name: i, litellm_params: {model: groq/keyless}}
+- {model_name: i, litellm_params: {model: xai/keyless}}
+- {model_name: i, litellm_params: {model: openrouter/keyless}}
+- {model_name: i, litellm_params: {model: databricks/keyless, api_base: "https://c.example"}}
+- {model_name: i, litellm_params: {model: amazon_nova/keyless}}
+- {model_name: i, litellm_params: {model: cometapi/keyless}}
+- {model_name: i, litellm_params: {model: ovhcloud/keyless}}
+- {model_name: i, litellm_params: {model: ollama_chat/keyless}}
 general_settings: {master_key: sk-workbench%[3]s}
 litellm_settings: {%[4]s}
 router_settings: {%[5]s}
@@ -276,6 +286,7 @@ var around = map[string]map[string]string{
 	"port":            {litellm.SectionRouter: "redis_port: 1"},
 	"both":            {litellm.SectionRouter: "redis_host: r, redis_port: 1"},
 	"latency":         {litellm.SectionRouter: "routing_strategy: latency-based-routing"},
+	"reasoning":       {litellm.SectionModelInfo: "supports_reasoning: true"},
 	"checked":         {litellm.SectionGeneral: "background_health_checks: true"},
 	"costs":           {litellm.SectionRouter: "routing_strategy: cost-based-routing"},
 }
@@ -306,6 +317,8 @@ func settingsAround(k litellm.Key) map[string]string {
 		return around["both"]
 	case path == "router_settings.routing_strategy_args":
 		return around["latency"]
+	case path == "model_info.health_check_max_tokens_reasoning":
+		return around["reasoning"]
 	case k.Section != litellm.SectionCacheParams && is(path, "health_check"):
 		return around["checked"]
 	case k.Section == litellm.SectionCacheParams && k.Name == "type":

@@ -53,6 +53,7 @@ func TestEveryVariableActsOrIsNamed(t *testing.T) {
 			}
 		}
 	}
+	models.WriteString("- {model_name: thinks, litellm_params: {model: openai/o3-mini, api_key: k}}\n")
 	models.WriteString("- {model_name: staged, litellm_params: {model: openai/staged, api_key: k}, model_info: {supported_environments: [staging]}}\n")
 	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
 	bases, before := map[string]uint64{}, map[string]string{}

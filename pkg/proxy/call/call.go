@@ -156,7 +156,10 @@ type Deployment struct {
 type HealthCheck struct {
 	// Model is asked for instead of the deployment's; wildcards need one.
 	Model string
-	// Timeout bounds the check, MaxTokens the answer; 0 means 60 s and 5.
+	// Prompt is what is asked; empty is the default.
+	Prompt string
+	// Timeout bounds the check, 0 means 60 s; MaxTokens bounds the answer, 0 does
+	// not.
 	Timeout   time.Duration
 	MaxTokens int
 }

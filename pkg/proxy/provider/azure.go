@@ -32,6 +32,9 @@ func (e *Entry) azure(name string, t catalog.Target, d *call.Deployment, getenv 
 		return nil, nil
 	}
 	a := &azure{base: t.Base, deployment: d.Model, version: e.APIVersion, responses: e.APIVersion, baseModel: e.BaseModel, key: !d.APIKey.IsZero()}
+	if own := e.Settings.APIVersion; a.version == "" && own != "" {
+		a.version, a.responses = own, own
+	}
 	if a.version == "" {
 		a.version = getenv("AZURE_API_VERSION")
 	}

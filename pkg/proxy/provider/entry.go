@@ -38,6 +38,8 @@ type Entry struct {
 	Params []splice.Param
 	// Drop is additional_drop_params.
 	Drop []string
+	// Settings stand in for what the entry does not say.
+	Settings Settings
 	// Getenv looks up variables; nil means none are set.
 	Getenv func(string) string
 	// UserAgent is sent to the upstream.
@@ -84,6 +86,9 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 	if !reason.Found() {
 		return &DisabledError{Reason: catalog.NoProviderText(e.Model)}
 	}
+	if params.APIBase == "" && slices.Contains(settingsBase, name) {
+		params.APIBase = e.Settings.APIBase
+	}
 	target, known := catalog.Endpoint(name, params, getenv)
 	switch {
 	case !known:
@@ -97,10 +102,17 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 	}
 	d.Provider, d.Model, d.APIBase = name, model, target.Base
 	d.APIKey = e.APIKey
-	if d.APIKey.IsZero() && target.KeyVar != "" {
-		d.APIKey = redact.New(getenv(target.KeyVar))
+	if d.APIKey.IsZero() {
+		fromVariable := ""
+		if target.KeyVar != "" {
+			fromVariable = getenv(target.KeyVar)
+		}
+		d.APIKey = e.Settings.key(name, fromVariable)
 	}
 	d.Organization = e.Organization
+	if d.Organization == "" && name == "openai" {
+		d.Organization = e.Settings.Organization
+	}
 	if d.Organization == "" && name == "openai" {
 		d.Organization = getenv("OPENAI_ORGANIZATION")
 	}
