@@ -103,6 +103,7 @@ func (l *loader) router() {
 		return provider
 	}
 	l.strategy(r)
+	l.checks(r)
 }
 
 // strategy reads routing_strategy, whose words have been checked before serving

@@ -12,6 +12,7 @@ import (
 	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/pkg/proxy/cache"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/claim"
 	"github.com/llmgw/llmgw/pkg/proxy/coord"
 	"github.com/llmgw/llmgw/pkg/proxy/health"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
@@ -23,6 +24,7 @@ type shared struct {
 	log    *slog.Logger
 	guards map[*redisconn.Params]*redisconn.Guard
 	cache  *cache.Cache
+	claims *claim.Claims // made when a configuration first wants some
 	coord  atomic.Pointer[coord.Coord]
 	told   *coord.Options // what coord was made of
 	ctx    context.Context
@@ -54,10 +56,27 @@ func openShared(c *Config) *shared {
 
 // hooks makes a router tell what others shall know.
 func (s *shared) hooks(c *Config) {
+	s.claim(c)
 	if c.Redis == nil || s.guard(c.Redis.Params, c.Breaker) == nil {
 		return
 	}
 	s.attach(&c.Router)
+}
+
+// claim gives a router that ties calls to deployments, or enforces their limits,
+// the place where claims are kept.
+func (s *shared) claim(c *Config) {
+	if !c.Router.Affinity.Any() && !c.Router.EnforceLimits {
+		return
+	}
+	if s.claims == nil {
+		o := claim.Options{Log: c.Log}
+		if c.Redis != nil {
+			o.Redis, o.Namespace = s.guard(c.Redis.Params, c.Breaker), c.Redis.Namespace
+		}
+		s.claims = claim.New(o)
+	}
+	c.Router.Claims = s.claims
 }
 
 // attach sets the hooks of a router's options. Whoever gives the router other
@@ -150,6 +169,9 @@ func (s *shared) close() {
 	s.wait.Wait()
 	if c := s.coord.Load(); c != nil {
 		c.Close()
+	}
+	if s.claims != nil {
+		s.claims.Close()
 	}
 	if s.cache != nil {
 		s.cache.Close()

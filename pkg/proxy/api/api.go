@@ -125,6 +125,8 @@ type Options struct {
 	Clients Clients
 	// Routing says what the router wants to know of a request.
 	Routing Routing
+	// Affinity says what the router wants to know of earlier calls.
+	Affinity Affinity
 	// CancelOnDisconnect ends the attempt in flight of a call that does not
 	// stream when its client leaves.
 	CancelOnDisconnect bool

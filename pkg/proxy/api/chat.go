@@ -36,6 +36,14 @@ type chat struct {
 	kept cached
 	own  fallbacks
 
+	affinity call.Affinity
+	prefixes func() []string
+	// named is what prefixes has found, once it has looked; rename says that
+	// responses are named together with their deployment.
+	named  []string
+	looked bool
+	rename bool
+
 	// mock is the request's own mock_response.
 	mock    string
 	mocked  bool
@@ -85,6 +93,12 @@ func newChat(a *API) *chat {
 	c.plan.ClientGone = func() bool { return c.x.r.Context().Err() != nil }
 	c.plan.Hop = c.hop
 	c.plan.InputTokens = func() int64 { return promptTokens(&c.request) }
+	c.prefixes = func() []string {
+		if !c.looked && c.in != nil {
+			c.named, c.looked = promptPrefixes(&c.request), true
+		}
+		return c.named
+	}
 	return c
 }
 
@@ -110,6 +124,7 @@ func (c *chat) reset() {
 	c.mock, c.mocked, c.media, c.measured, c.limit, c.late = "", false, nil, false, 0, late{}
 	c.ping = nil
 	c.own = fallbacks{}
+	c.affinity, c.named, c.looked, c.rename = call.Affinity{}, nil, false, false
 	_ = c.request.Scan(nil) // lets go of the body
 }
 
@@ -253,6 +268,10 @@ func (c *chat) prepare() *call.Error {
 		c.plan.TeamID = x.caller.TeamID
 	}
 	routing(c.a.o.Routing, &c.plan, &c.request, x.r.Header)
+	c.continued()
+	if o := c.a.o.Affinity; o != (Affinity{}) {
+		c.tie(o)
+	}
 	c.call.EndUser = clipName(c.endUser())
 	if !c.a.o.Router.Has(c.plan.Model) {
 		if c.a.o.Router.Empty() {
@@ -367,7 +386,7 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	if c.in == nil {
 		panic("attempt after the answer has begun")
 	}
-	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d)}
+	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d)}
 	if c.call.Stream {
 		o.AskUsage, o.HideUsage = c.usage(d)
 	}

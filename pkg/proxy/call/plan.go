@@ -35,6 +35,9 @@ type Plan struct {
 	// InputTokens estimates what the prompt holds, 0 when that cannot be said. It
 	// may be nil, and is called only where a limit depends on it.
 	InputTokens func() int64
+	// Affinity is what ties the call to the deployment of an earlier one; nil
+	// where nothing does.
+	Affinity *Affinity
 	// WebSearch says that the request has a web search tool.
 	WebSearch bool
 	// ClientGone reports that nobody waits for the answer any more: no further
@@ -51,6 +54,38 @@ type Plan struct {
 // Streams wait for minutes; with the router's frames below them each would keep
 // a stack of twice the size.
 var Begun = &Error{Sent: true, Message: "the answer has begun"}
+
+// Affinity is by what a call may be tied to the deployment of an earlier one.
+type Affinity struct {
+	// User is the hash of the caller's key, Session what the client calls its
+	// session; empty for none.
+	User, Session string
+	// Deployment is the one that gave the response which the call goes on from.
+	Deployment string
+	// Prefixes names the beginnings of the prompt that a provider may keep in its
+	// cache, the longest first. It may be nil.
+	Prefixes func() []string
+}
+
+// Claims is where calls claim what they share with others. It is implemented by
+// claim.Claims.
+type Claims interface {
+	// Held is the deployment that the first of the keys which is claimed is held
+	// by, or empty.
+	Held(ctx context.Context, keys ...string) string
+	// Hold claims a key for a deployment unless another has it, and prolongs it if
+	// it is the deployment's own.
+	Hold(ctx context.Context, key, id string, ttl time.Duration)
+	// Put gives a key to a deployment, whoever had it. It does not block.
+	Put(key, id string, ttl time.Duration)
+	// Count adds one to a counter of this minute and returns the sum of all
+	// instances; ok is false where only this one is known.
+	Count(ctx context.Context, key string) (n int64, ok bool)
+	// Spent is what a counter of this minute holds, Spend adds to it without
+	// blocking.
+	Spent(ctx context.Context, key string) (n int64, ok bool)
+	Spend(key string, n int64)
+}
 
 // Limits bound one attempt.
 type Limits struct {

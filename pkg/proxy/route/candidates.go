@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -13,7 +14,7 @@ import (
 
 // pick chooses a deployment, avoiding the one that has just failed where there
 // is another. The deployment's slot is taken.
-func (r *run) pick(g *group, order int, failed *Node) (*Node, *call.Error) {
+func (r *run) pick(ctx context.Context, g *group, order int, failed *Node) (*Node, *call.Error) {
 	now := r.s.o.mono()
 	if failed == nil && !g.hasOrder && !g.slots && !r.s.counts &&
 		(g.byID || !g.filtered && g.coolUntil != nil && g.coolUntil.Load() <= now) {
@@ -29,6 +30,12 @@ func (r *run) pick(g *group, order int, failed *Node) (*Node, *call.Error) {
 	if failed != nil && len(candidates) > 1 {
 		candidates = slices.DeleteFunc(candidates, func(n *Node) bool { return n.state == failed.state })
 	}
+	if failed == nil && (!g.hasOrder || order == g.orders[0]) && r.ties(g) {
+		// A retry goes elsewhere: what has just failed is no place to stay.
+		if n := r.tied(ctx, g, candidates); n != nil {
+			candidates = append(candidates[:0], n)
+		}
+	}
 	q := Query{Now: now, Minute: utcMinute(r.s.o.wall()), Stream: r.p.Stream, tokens: r.p.InputTokens}
 	for len(candidates) > 0 {
 		n := g.picker.Pick(candidates, &q)
@@ -41,6 +48,13 @@ func (r *run) pick(g *group, order int, failed *Node) (*Node, *call.Error) {
 		if n.take() {
 			if r.s.counts {
 				n.state.use.add(q.Minute, 1, 0)
+			}
+			if r.s.o.EnforceLimits {
+				if err := r.admit(ctx, n, q.Minute); err != nil {
+					n.state.running.Add(-1)
+					r.s.failed(n, err, false)
+					return nil, err
+				}
 			}
 			return n, nil
 		}

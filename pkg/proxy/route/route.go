@@ -92,6 +92,13 @@ type Options struct {
 	PreCallChecks bool
 	// HealthRouting leaves out deployments that background checks found broken.
 	HealthRouting bool
+	// Affinity keeps calls with the deployment of earlier ones. EnforceLimits
+	// refuses calls to a deployment that has had its tpm or rpm of this minute,
+	// whatever the strategy. Claims is where both keep their books; nil keeps
+	// limits for this instance alone, and ties nothing.
+	Affinity      Affinity
+	EnforceLimits bool
+	Claims        call.Claims
 	// Provider guesses the provider of a bare model name, for wildcards such as
 	// openai/*; nil guesses none.
 	Provider func(model string) string

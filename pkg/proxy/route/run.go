@@ -45,7 +45,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 	var failed *Node
 	var last *call.Error
 	for n := 0; ; n++ {
-		node, err := r.pick(g, order, failed)
+		node, err := r.pick(ctx, g, order, failed)
 		if err != nil {
 			if last != nil {
 				return last
@@ -57,7 +57,13 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 			r.c.Retries++
 		}
 		r.c.Deployment, r.c.UpstreamStart, r.c.UpstreamTime = node.Deployment, time.Time{}, 0
+		if r.ties(g) && len(g.nodes) > 1 {
+			r.tie(ctx, node)
+		}
 		if err = r.attempt(ctx, g, node); err == nil || err == call.Begun {
+			if r.ties(g) && len(g.nodes) > 1 {
+				r.served(node)
+			}
 			return err
 		}
 		r.c.FailedAttempts = append(r.c.FailedAttempts, call.FailedAttempt{Deployment: node.Deployment, Err: err, Start: r.c.UpstreamStart, Took: r.c.UpstreamTime})
@@ -146,7 +152,13 @@ func (s *snapshot) measure(c *call.Call, stream bool, n *Node, begin int64, err 
 		return
 	}
 	if tokens := c.Usage.TotalTokens; err == nil && tokens > 0 {
-		n.state.use.add(utcMinute(s.o.wall()), 0, tokens)
+		minute := utcMinute(s.o.wall())
+		n.state.use.add(minute, 0, tokens)
+		if s.o.EnforceLimits && s.o.Claims != nil && n.TPM > 0 {
+			if _, v2 := s.o.Strategy.(UsageV2); !v2 {
+				s.o.Claims.Spend(limitKey(n, "tpm", minute), tokens)
+			}
+		}
 	}
 	l, ok := s.o.Strategy.(LatencyBased)
 	if !ok {

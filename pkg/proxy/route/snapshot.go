@@ -47,6 +47,8 @@ type group struct {
 	// filtered is set where candidates must pass more than their cooldown, slots
 	// where attempts in flight are bounded.
 	filtered, slots bool
+	// ties is set where calls may stay with the deployment of earlier ones.
+	ties bool
 	// coolUntil is never before the end of any cooldown of the group, on the
 	// router's clock: while it lies in the past the fast path needs
 	// to look at no deployment. It is nil where the nodes may belong to several
@@ -122,7 +124,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 		ids:     map[string]*group{},
 		byModel: map[string]*group{},
 		teams:   map[teamModel]*group{},
-		counts:  !shuffles || o.PreCallChecks,
+		counts:  !shuffles || o.PreCallChecks || o.EnforceLimits,
 	}
 	states := map[string]*state{}
 	if old != nil {
@@ -233,7 +235,23 @@ func (s *snapshot) finish(g *group) {
 	slices.SortFunc(g.orders, compareOrder)
 	g.hasOrder = len(g.orders) > 1
 	g.filtered = g.filtered || s.o.TagFiltering || s.o.PreCallChecks || s.o.HealthRouting
+	if g.ties = s.ties(g); g.ties {
+		g.filtered = true
+	}
 	g.picker = s.o.Strategy.Picker(g.nodes)
+}
+
+// ties reports whether calls of a group may be tied to a deployment.
+func (s *snapshot) ties(g *group) bool {
+	if s.o.Affinity.on(g.name) {
+		return true
+	}
+	for _, n := range g.nodes {
+		if s.o.Affinity.on(n.Group) {
+			return true
+		}
+	}
+	return false
 }
 
 // compareOrder sorts deployments without an order last.

@@ -22,6 +22,7 @@ const (
 	Query
 	Documents
 	Instructions
+	PreviousResponseID
 	System
 	Tools
 	N
@@ -93,6 +94,7 @@ var names = [members]string{
 	Query:                             "query",
 	Documents:                         "documents",
 	Instructions:                      "instructions",
+	PreviousResponseID:                "previous_response_id",
 	System:                            "system",
 	Tools:                             "tools",
 	N:                                 "n",

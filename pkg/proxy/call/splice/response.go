@@ -70,6 +70,41 @@ func (r *Response) Fault() []byte {
 // tokens when the upstream reported none.
 func (r *Response) TextBytes() int { return r.answer.text }
 
+// AppendNamed is Append with another id in place of the answer's.
+func (r *Response) AppendNamed(dst []byte, model string, name func(id []byte) string) []byte {
+	m, id := r.answer.model, r.answer.id
+	if id.end == 0 {
+		return r.Append(dst, model)
+	}
+	renamed := func() { dst = appendQuoted(dst, name(r.body[id.start:id.end])) }
+	restamped := func() {
+		if model == "" {
+			dst = append(dst, r.body[m.start:m.end]...)
+			return
+		}
+		dst = appendQuoted(dst, model)
+	}
+	first, second := id.start-1, -1
+	switch {
+	case m.end == 0:
+		dst = append(dst, r.body[:first]...)
+		renamed()
+		return append(dst, r.body[id.end+1:]...)
+	case m.start < first:
+		first, second = m.start, first
+		dst = append(dst, r.body[:first]...)
+		restamped()
+		dst = append(dst, r.body[m.end:second]...)
+		renamed()
+		return append(dst, r.body[id.end+1:]...)
+	}
+	dst = append(dst, r.body[:first]...)
+	renamed()
+	dst = append(dst, r.body[id.end+1:m.start]...)
+	restamped()
+	return append(dst, r.body[m.end:]...)
+}
+
 // Append appends the answer with model restamped; an empty model, or an answer
 // that names none, leaves the bytes as they are.
 func (r *Response) Append(dst []byte, model string) []byte {

@@ -13,9 +13,10 @@ import (
 // byte for byte.
 type ResponseEvents struct {
 	model   []byte // quoted; empty leaves the upstream's
-	buffers        // buf is what is not yet a whole event
-	seen    int    // begin of the line in buf that is not yet whole
-	looked  int    // bytes of buf that were searched for its end
+	name    func(id []byte) string
+	buffers     // buf is what is not yet a whole event
+	seen    int // begin of the line in buf that is not yet whole
+	looked  int // bytes of buf that were searched for its end
 
 	started, done bool
 	events, text  int
@@ -35,6 +36,9 @@ func (t *ResponseEvents) Reset(model string) {
 		t.model = appendQuoted(t.model, model)
 	}
 }
+
+// Name gives responses other ids than the upstream's. It follows Reset.
+func (t *ResponseEvents) Name(name func(id []byte) string) { t.name = name }
 
 // Space returns room for the next read.
 func (t *ResponseEvents) Space() []byte {
@@ -157,6 +161,10 @@ func (t *ResponseEvents) event(raw []byte) {
 	if m := e.model; len(t.named) == 0 && m.end > m.start+2 {
 		t.named = append(t.named, data[m.start+1:m.end-1]...)
 	}
+	if t.name != nil && e.id.end > e.id.start {
+		t.renamed(raw, at, &e)
+		return
+	}
 	if m := e.model; m.end > m.start && len(t.model) > 0 {
 		t.out = append(t.out, raw[:at+m.start]...)
 		t.out = append(t.out, t.model...)
@@ -164,6 +172,27 @@ func (t *ResponseEvents) event(raw []byte) {
 		return
 	}
 	t.out = append(t.out, raw...)
+}
+
+// renamed passes an event on with another id, and the model's name restamped.
+func (t *ResponseEvents) renamed(raw []byte, at int, e *responseEvent) {
+	id := span{at + e.id.start - 1, at + e.id.end + 1}
+	m := span{at + e.model.start, at + e.model.end}
+	name := func() { t.out = appendQuoted(t.out, t.name(raw[id.start+1:id.end-1])) }
+	switch {
+	case e.model.end == e.model.start || len(t.model) == 0:
+		t.out = append(t.out, raw[:id.start]...)
+		name()
+		t.out = append(t.out, raw[id.end:]...)
+	case m.start < id.start:
+		t.out = append(append(append(t.out, raw[:m.start]...), t.model...), raw[m.end:id.start]...)
+		name()
+		t.out = append(t.out, raw[id.end:]...)
+	default:
+		t.out = append(t.out, raw[:id.start]...)
+		name()
+		t.out = append(append(append(t.out, raw[id.end:m.start]...), t.model...), raw[m.end:]...)
+	}
 }
 
 // eventData returns the value of an event's data line, where it begins, and how

@@ -65,6 +65,9 @@ type Options struct {
 	// Restamp is the model name that the client sees; empty leaves the
 	// provider's.
 	Restamp string
+	// Name gives an answer of the Responses API another id than the upstream's,
+	// which is JSON text without quotes; nil leaves it.
+	Name func(id []byte) string
 	// AskUsage makes a streamed call ask the upstream for usage.
 	AskUsage bool
 	// HideUsage keeps the usage event from the client.

@@ -190,6 +190,7 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 	switch {
 	case x.stream && l.op == wire.Responses:
 		x.events.Reset(o.Restamp)
+		x.events.Name(o.Name)
 	case x.stream:
 		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
 	}
@@ -232,6 +233,9 @@ func (x *exchange) AppendAnswer(dst, answer []byte) ([]byte, error) {
 	// A response that failed is an answer in the Responses API.
 	if f := x.response.Fault(); f != nil && x.lane.op != wire.Responses {
 		return dst, &wire.Fault{Body: answer}
+	}
+	if x.o.Name != nil {
+		return x.response.AppendNamed(dst, x.o.Restamp, x.o.Name), nil
 	}
 	return x.response.Append(dst, x.o.Restamp), nil
 }
