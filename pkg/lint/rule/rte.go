@@ -285,7 +285,7 @@ func init() {
 		&Rule{
 			ID: "RTE018", Name: "azure-base-missing", Severity: "error", Priority: 2, Fix: Manual, Closed: true,
 			Title:  "an Azure deployment without api_base",
-			When:   "model begins with azure/, there is no api_base and no litellm_credential_name, and AZURE_API_BASE is not set.",
+			When:   "model begins with azure/, there is no api_base and no litellm_credential_name, and neither AZURE_API_BASE nor litellm_settings.api_base is set.",
 			Why:    "there is no endpoint of Azure that serves everybody.",
 			Remedy: "add api_base.",
 			Source: []string{"LiteLLM configuration guide"},
@@ -295,8 +295,8 @@ func init() {
 				var out []Hit
 				for m := range u.models() {
 					v := u.Resolve(m.Params.Get("model"))
-					if v.State == Known && strings.HasPrefix(v.Text, "azure/") && m.Params.Get("api_base").IsNull() && m.Params.Get("litellm_credential_name").IsNull() && u.EnvAbsent("AZURE_API_BASE") {
-						out = append(out, hitf(u.spanOf(v), v.Path, sevError, "%s has no api_base, and AZURE_API_BASE is not set", m.Name))
+					if v.State == Known && strings.HasPrefix(v.Text, "azure/") && m.Params.Get("api_base").IsNull() && m.Params.Get("litellm_credential_name").IsNull() && u.EnvAbsent("AZURE_API_BASE") && u.Setting(settings+"api_base").State == Absent {
+						out = append(out, hitf(u.spanOf(v), v.Path, sevError, "%s has no api_base, and neither AZURE_API_BASE nor litellm_settings.api_base is set", m.Name))
 					}
 				}
 				return out
