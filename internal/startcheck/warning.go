@@ -23,7 +23,11 @@ func (c *checker) redis() {
 		if v, ok := c.env.Lookup(name); ok && (v.Value != "" || !v.Known) {
 			for _, n := range []*config.Node{host, cache.Get("host")} {
 				if !n.IsNull() {
-					c.warn(n.Where(), n.Path(), "RDS014", name+" overrides "+n.Key+"; unset it", "unset "+name+", or delete "+n.Path())
+					message := name + " overrides " + n.Key + "; unset it"
+					if name == "REDIS_URL" { // since the emulated release it does not
+						message = "REDIS_URL stands beside " + n.Key + ", which counts here, while it loses in older releases of LiteLLM; unset it"
+					}
+					c.warn(n.Where(), n.Path(), "RDS014", message, "unset "+name+", or delete "+n.Path())
 				}
 			}
 		}
