@@ -23,7 +23,7 @@ func init() {
 				var out []Hit
 				for _, path := range []string{settings + "set_verbose", router + "set_verbose"} {
 					if u.On(path) {
-						h := hitf(u.At(path), path, sevError, "debug output is on: prompts are printed")
+						h := u.debug(u.At(path), path, "debug output is on: prompts are printed")
 						if v := u.Setting(path); v.Ref == "" {
 							h.Edits = replaceValue(v.Node, "false")
 						}
@@ -45,13 +45,13 @@ func init() {
 			Check: func(u *Unit) []Hit {
 				var out []Hit
 				if v := u.variable("LITELLM_LOG"); v.State == Known && strings.EqualFold(strings.TrimSpace(v.Text), "DEBUG") {
-					out = append(out, hitf(v.Pos, "LITELLM_LOG", sevError, "the log level is DEBUG: prompts are printed"))
+					out = append(out, u.debug(v.Pos, "LITELLM_LOG", "the log level is DEBUG: prompts are printed"))
 				}
 				if a, ok := u.Args.Get("detailed_debug"); ok {
-					out = append(out, hitf(a.Pos, "--detailed_debug", sevError, "--detailed_debug prints prompts"))
+					out = append(out, u.debug(a.Pos, "--detailed_debug", "--detailed_debug prints prompts"))
 				}
 				if v := u.variable("DETAILED_DEBUG"); u.EnvOn("DETAILED_DEBUG") {
-					out = append(out, hitf(v.Pos, "DETAILED_DEBUG", sevError, "DETAILED_DEBUG prints prompts"))
+					out = append(out, u.debug(v.Pos, "DETAILED_DEBUG", "DETAILED_DEBUG prints prompts"))
 				}
 				if v := u.Setting(router + "debug_level"); v.State == Known && strings.EqualFold(v.Text, "DEBUG") {
 					out = append(out, hitf(u.spanOf(v), v.Path, sevError, "the router's debug_level is DEBUG"))
@@ -279,4 +279,13 @@ func trueVariable(name string, sev finding.Severity, message string) func(*Unit)
 		v := u.variable(name)
 		return when(u.EnvOn(name) || v.State == Known && strings.EqualFold(strings.TrimSpace(v.Text), "true"), v.Pos, name, sev, "%s: %s is on", message, name)
 	}
+}
+
+// debug is debug output that LiteLLM fills with prompts. llmgw logs none at any
+// level; there it is a warning, for the day the file is LiteLLM's again.
+func (u *Unit) debug(pos finding.Position, path, message string) Hit {
+	if u.Target == facts.LLMGW {
+		return hitf(pos, path, sevWarn, "%s by LiteLLM, by llmgw never", message)
+	}
+	return hitf(pos, path, sevError, "%s", message)
 }
