@@ -57,11 +57,20 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 	c.Upstream.IdleTimeout = seconds("AIOHTTP_KEEPALIVE_TIMEOUT")
 	c.Upstream.MaxIdle = int(number("AIOHTTP_CONNECTOR_LIMIT"))
 	c.Upstream.MaxIdlePerHost = int(number("AIOHTTP_CONNECTOR_LIMIT_PER_HOST"))
+	c.Upstream.KeepIdle, c.Upstream.KeepInterval = seconds("AIOHTTP_TCP_KEEPIDLE"), seconds("AIOHTTP_TCP_KEEPINTVL")
+	c.Upstream.KeepCount = int(number("AIOHTTP_TCP_KEEPCNT"))
 	c.API.MaxStreamDuration = seconds("LITELLM_MAX_STREAMING_DURATION_SECONDS")
 	c.API.CORS.Origins, c.API.CORS.Credentials = corsOrigins(getenv)
-	if word := getenv("NO_DOCS"); word != "" {
-		c.API.NoDocs, _, _ = litellm.ParseEnvBool("NO_DOCS", word)
+	on := func(name string) bool {
+		word := getenv(name)
+		if word == "" {
+			return false
+		}
+		yes, _, _ := litellm.ParseEnvBool(name, word)
+		return yes
 	}
+	// Without a description there is no page of it either.
+	c.API.NoDocs, c.API.NoRedoc = on("NO_DOCS") || on("NO_OPENAPI"), on("NO_REDOC")
 	if getenv("DOCS_URL") != "" {
 		c.API.RootRedirect = getenv("ROOT_REDIRECT_URL")
 	}

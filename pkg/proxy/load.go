@@ -101,6 +101,12 @@ func (l *loader) general() {
 	if on := l.flag(g.Get("cancel_on_disconnect")); on != nil {
 		l.c.API.CancelOnDisconnect = *on
 	}
+	if on := l.flag(g.Get("block_robots")); on != nil {
+		l.c.API.BlockRobots = *on
+	}
+	if on := l.flag(s.Get("force_ipv4")); on != nil {
+		l.c.Upstream.IPv4 = *on
+	}
 	if on := l.flag(g.Get("dangerously_allow_mock_testing_request_params")); on != nil {
 		l.c.API.AllowMockTesting = *on
 	}

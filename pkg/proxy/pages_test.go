@@ -142,3 +142,25 @@ func TestOperatorsAnswers(t *testing.T) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
+
+func TestCrawlersAndSecondPages(t *testing.T) {
+	c, _ := load(t, "general_settings: {block_robots: true}\n")
+	ApplyEnvironment(&c, func(name string) string { return map[string]string{"NO_REDOC": "true"}[name] })
+	_, url := gateway(t, c)
+	if resp, body := asked(t, url+"/robots.txt", false); resp.StatusCode != 200 || body != "User-agent: *\nDisallow: /" || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+	for path, want := range map[string]int{"/docs": 200, "/openapi.json": 200, "/redoc": 404} {
+		if resp, _ := asked(t, url+path, false); resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	c, _ = load(t, "general_settings: {block_robots: false}\n")
+	ApplyEnvironment(&c, func(name string) string { return map[string]string{"NO_OPENAPI": "true"}[name] })
+	_, url = gateway(t, c)
+	for _, path := range []string{"/robots.txt", "/docs", "/openapi.json", "/redoc"} {
+		if resp, _ := asked(t, url+path, false); resp.StatusCode != 404 {
+			t.Errorf("%s: %d, want 404", path, resp.StatusCode)
+		}
+	}
+}

@@ -34,6 +34,7 @@ var RestartKeys = []RestartKey{
 	{"litellm_settings.disable_end_user_cost_tracking", string(FixedTelemetry)},
 	{"llmgw.compat", string(FixedTelemetry)},
 	{"litellm_settings.ssl_verify", string(FixedUpstream)},
+	{"litellm_settings.force_ipv4", string(FixedUpstream)},
 	{"litellm_settings.turn_off_message_logging", string(FixedTelemetry)},
 	{"llmgw.log_sink", string(FixedTelemetry)},
 	{"litellm_settings.redact_user_api_key_info", string(FixedTelemetry)},

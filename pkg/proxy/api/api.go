@@ -153,10 +153,12 @@ type Options struct {
 	Emulated, Build string
 	// HideVersions leaves both out of the answers' headers.
 	HideVersions bool
-	// NoDocs takes the page of the API away (NO_DOCS), RootRedirect sends / to
-	// another (ROOT_REDIRECT_URL).
-	NoDocs       bool
-	RootRedirect string
+	// NoDocs takes the page of the API away (NO_DOCS), NoRedoc its second address
+	// (NO_REDOC), RootRedirect sends / to another page (ROOT_REDIRECT_URL).
+	NoDocs, NoRedoc bool
+	RootRedirect    string
+	// BlockRobots asks crawlers to keep out, in /robots.txt.
+	BlockRobots bool
 	// TestService sends a test to where alerts go; known is false where the name
 	// is not configured. Nil knows none.
 	TestService func(ctx context.Context, name string) (answer any, known bool, err error)
@@ -248,6 +250,12 @@ func New(o Options) *API {
 		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {
 			delete(a.routes, path)
 		}
+	}
+	if o.NoRedoc {
+		delete(a.routes, "/redoc")
+	}
+	if o.BlockRobots {
+		a.routes["/robots.txt"] = &route{name: "/robots.txt", method: http.MethodGet, public: true, serve: serveRobots}
 	}
 	a.calls.New = func() any { return newChat(a) }
 	return a

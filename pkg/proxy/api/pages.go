@@ -243,6 +243,15 @@ code,pre{font:13px/1.55 ui-monospace,"DejaVu Sans Mono",monospace}pre{background
 {{end}}{{end}}</body></html>
 `))
 
+// serveRobots asks crawlers to keep out.
+func serveRobots(_ *API, x *exchange) int {
+	h := x.w.Header()
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	x.w.WriteHeader(http.StatusOK)
+	_, _ = x.w.Write([]byte("User-agent: *\nDisallow: /"))
+	return http.StatusOK
+}
+
 func serveDocs(a *API, x *exchange) int {
 	type group struct {
 		Title  string

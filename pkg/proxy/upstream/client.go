@@ -46,6 +46,13 @@ type Options struct {
 	// DialTimeout bounds connecting, and the TLS handshake once more; 0 means
 	// 10 s.
 	DialTimeout time.Duration
+	// IPv4 reaches upstreams over that alone.
+	IPv4 bool
+	// KeepIdle, KeepInterval and KeepCount are when the system asks a silent
+	// connection whether its other end is there; 0 means 30 s, as long again, and
+	// nine times.
+	KeepIdle, KeepInterval time.Duration
+	KeepCount              int
 	// TLS says how certificates are checked where a request does not; nil means
 	// by the system's authorities.
 	TLS *tls.Config
@@ -66,6 +73,18 @@ const (
 	// both leave in one write, and that is written before the answer is read.
 	oneWrite = 64 << 10
 )
+
+// dialer opens connections that the system keeps an eye on.
+func (o *Options) dialer() *net.Dialer {
+	keep := net.KeepAliveConfig{Enable: true, Idle: o.KeepIdle, Interval: o.KeepInterval, Count: o.KeepCount}
+	if keep.Idle <= 0 {
+		keep.Idle = 30 * time.Second
+	}
+	if keep.Interval <= 0 {
+		keep.Interval = 30 * time.Second
+	}
+	return &net.Dialer{Timeout: o.DialTimeout, KeepAliveConfig: keep}
+}
 
 // Client is an Upstream. It is safe for concurrent use.
 type Client struct {
@@ -93,7 +112,16 @@ func New(o Options) *Client {
 		o.MaxIdlePerHost = 1024
 	}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
+		o.Dial = o.dialer().DialContext
+	}
+	if o.IPv4 {
+		dial := o.Dial
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if network == "tcp" {
+				network = "tcp4"
+			}
+			return dial(ctx, network, address)
+		}
 	}
 	switch {
 	case o.MaxAge == 0:
