@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
@@ -34,6 +35,14 @@ general_settings: {master_key: `+testKey+`}`)
 		resp, body := asked(t, url+"/v1/models?include_metadata=true&fallback_type="+kind, true)
 		if resp.StatusCode != want || want == 400 && body != `{"detail":"Invalid fallback_type. Must be one of: ['general', 'context_window', 'content_policy']"}` {
 			t.Errorf("%s: %d %s", kind, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestACutIsCounted(t *testing.T) {
+	for n, want := range map[int64]string{1: "1 request was cut: it had not finished 2s", 2: "2 requests were cut: they had not finished 2s"} {
+		if e := (&CutError{Requests: n, After: 2 * time.Second}); !strings.HasPrefix(e.Error(), want) {
+			t.Errorf("%q, want %q", e.Error(), want)
 		}
 	}
 }

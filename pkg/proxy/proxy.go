@@ -214,6 +214,9 @@ type CutError struct {
 
 // Error is the sentence for the log.
 func (e *CutError) Error() string {
+	if e.Requests == 1 {
+		return fmt.Sprintf("1 request was cut: it had not finished %s after the signal", e.After)
+	}
 	return fmt.Sprintf("%d requests were cut: they had not finished %s after the signal", e.Requests, e.After)
 }
 

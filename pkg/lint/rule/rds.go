@@ -186,7 +186,7 @@ func init() {
 			ID: "RDS014", Name: "redis-url-overrides", Severity: "error", Priority: 1, Fix: Manual,
 			Title:  "a variable overrides the Redis host of the config",
 			When:   "REDIS_URL or REDIS_CLUSTER_NODES is set beside a host in the config.",
-			Why:    "LiteLLM connects to what the variable says, and the host in the config is decoration.",
+			Why:    "LiteLLM connects to what the variable says, and the host in the config is decoration. Of REDIS_URL this is true of older releases; newer ones and llmgw keep to the config.",
 			Remedy: "remove the variable, or the host.",
 			Source: []string{"LiteLLM's Redis client"},
 			Bad:    Example{Config: oneModel + redisRouter, Env: "OPENAI_API_KEY=sk-proj-0123456789\nREDIS_HOST=redis.data.svc\nREDIS_PORT=6379\nREDIS_PASSWORD=4b1f0c9d7e6a\nREDIS_URL=redis://other.data.svc:6379\n"},
@@ -203,6 +203,9 @@ func init() {
 				}
 				for _, name := range []string{"REDIS_URL", "REDIS_CLUSTER_NODES"} {
 					if v := u.variable(name); v.Present() {
+						if u.Target == facts.LLMGW && name == "REDIS_URL" {
+							return hit(v.Pos, name, sevWarn, "REDIS_URL stands beside the Redis host of the config ("+host.Path+"), which counts here and loses in older releases of LiteLLM")
+						}
 						return hit(v.Pos, name, sevError, name+" overrides the Redis host of the config ("+host.Path+")")
 					}
 				}
