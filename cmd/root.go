@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	_ "time/tzdata" // TZ has a meaning in images that carry no zone files
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"

@@ -1,6 +1,10 @@
 // Package duration reads the durations of LiteLLM's configuration and keys:
-// how long something lasts ("30d", "1mo"). It takes the time from its caller and
-// must not read a clock.
+// how long something lasts ("30d", "1mo"), and at which instant a budget with
+// such a window starts again. The two are different questions: a key made at
+// noon with a duration of 1d lasts until tomorrow noon, a budget of 1d starts
+// again at midnight.
+//
+// It takes the time and the zone from its caller and must not read a clock.
 package duration
 
 import (

@@ -1,6 +1,8 @@
 package duration
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -70,4 +72,78 @@ func TestAWindowEndsOnTheCalendar(t *testing.T) {
 			t.Errorf("%s after %s is %s, want %s", c.window, c.from, got.Format(time.RFC3339), c.want)
 		}
 	}
+}
+
+// testdata/resets.tsv holds what the emulated release answers to the same
+// questions.
+func TestBudgetsStartAgainWhenLiteLLMStartsThemAgain(t *testing.T) {
+	data, err := os.ReadFile("testdata/resets.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		if line[0] == '#' {
+			continue
+		}
+		c := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		now, err := time.Parse(time.RFC3339, c[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := ParseTimeOfDay(c[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		zone, ok := LoadZone(c[1])
+		if ok != (c[1] != "Nowhere/X") {
+			t.Errorf("zone %s known: %t", c[1], ok)
+		}
+		window := c[0]
+		if window == "-" {
+			window = ""
+		}
+		got, err := NextReset(window, now, Reset{Zone: zone, At: at})
+		text := got.UTC().Format(time.RFC3339)
+		if err != nil {
+			text = "error " + err.Error()
+		}
+		if text != c[4] {
+			t.Errorf("%q in %s at %s asked on %s: %s, want %s", c[0], c[1], c[2], c[3], text, c[4])
+		}
+		n++
+	}
+	if n < 300 {
+		t.Errorf("only %d vectors read", n)
+	}
+}
+
+func FuzzResetIsNeverInThePast(f *testing.F) {
+	for _, s := range []string{"1d", "7d", "30d", "1mo", "5h", "7m", "100s", "0d", "x", "2880m", "48h"} {
+		f.Add(s, int64(1_700_000_000), 0)
+	}
+	f.Add("90m", int64(1772951400), 1)
+	zones := []string{"UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"}
+	f.Fuzz(func(t *testing.T, text string, unix int64, zone int) {
+		if unix < 0 || unix > 4_000_000_000 {
+			t.Skip()
+		}
+		z, _ := LoadZone(zones[uint(zone)%uint(len(zones))])
+		now := time.Unix(unix, 5).In(z)
+		got, err := NextReset(text, now, Reset{Zone: z})
+		if err == nil && got.Before(now) {
+			t.Errorf("%q at %s starts again at %s", text, now, got)
+		}
+		w, err := Parse(text)
+		if err != nil {
+			return
+		}
+		if end := w.After(now); end.Before(now) {
+			t.Errorf("%q after %s is %s", text, now, end)
+		}
+		again, err := Parse(w.String())
+		if err != nil || again != w {
+			t.Errorf("%q reads as %v, written %q, read again as %v, %v", text, w, w.String(), again, err)
+		}
+	})
 }
