@@ -35,6 +35,9 @@ func (l *loader) cache() {
 	s := l.tree.Section("litellm_settings")
 	l.routerRedis()
 	kind := l.tree.CacheType()
+	if kind == "" && l.cacheResponses() {
+		return
+	}
 	if n := s.Get("cache"); kind == "" && !n.IsNull() {
 		if text, ok := n.Str(); ok {
 			if slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(strings.TrimSpace(text))) {
@@ -58,18 +61,7 @@ func (l *loader) cache() {
 	c.TTL = l.seconds(p.Get("ttl"))
 	c.MemoryTTL = l.seconds(p.Get("default_in_memory_ttl"))
 	c.RedisTTL = l.seconds(first(p.Get("default_in_redis_ttl"), p.Get("default_redis_ttl")))
-	own := l.tree.Section("llmgw")
-	if n := l.number(own.Get("cache_size_mb"), 1, 1<<20); n != nil {
-		c.Memory = int64(*n * (1 << 20))
-	}
-	switch scope := l.text(own.Get("tenant_scope")); scope {
-	case "", "none":
-	case "key", "team":
-		c.Scope = scope
-	default:
-		l.report(finding.Warning, own.Get("tenant_scope"), "llmgw.tenant_scope is %q; use none, key or team. Until then every key has answers of its own", scope)
-		c.Scope = "key"
-	}
+	l.cacheSize(c)
 	switch mode := l.text(p.Get("mode")); mode {
 	case "", "default_on":
 	case "default_off":
@@ -80,16 +72,6 @@ func (l *loader) cache() {
 	}
 	if n := p.Get("supported_call_types"); !n.IsNull() {
 		c.CallTypes = append([]string{}, l.names(n)...)
-	}
-	for _, group := range l.tree.Section("router_settings").Get("caching_groups").Items() {
-		names := l.names(group)
-		slices.Sort(names)
-		for _, name := range names {
-			if c.Groups == nil {
-				c.Groups = map[string]string{}
-			}
-			c.Groups[name] = strings.Join(names, ",")
-		}
 	}
 	switch kind {
 	case "local":
@@ -113,6 +95,50 @@ func (l *loader) cache() {
 	l.c.Cache = c
 }
 
+// cacheSize reads how large a cache is, who shares answers, and which models.
+func (l *loader) cacheSize(c *CacheConfig) {
+	own := l.tree.Section("llmgw")
+	if n := l.number(own.Get("cache_size_mb"), 1, 1<<20); n != nil {
+		c.Memory = int64(*n * (1 << 20))
+	}
+	switch scope := l.text(own.Get("tenant_scope")); scope {
+	case "", "none":
+	case "key", "team":
+		c.Scope = scope
+	default:
+		l.report(finding.Warning, own.Get("tenant_scope"), "llmgw.tenant_scope is %q; use none, key or team. Until then every key has answers of its own", scope)
+		c.Scope = "key"
+	}
+	for _, group := range l.tree.Section("router_settings").Get("caching_groups").Items() {
+		names := l.names(group)
+		slices.Sort(names)
+		for _, name := range names {
+			if c.Groups == nil {
+				c.Groups = map[string]string{}
+			}
+			c.Groups[name] = strings.Join(names, ",")
+		}
+	}
+}
+
+// cacheResponses makes a response cache where router_settings alone asks for one:
+// in the router's own Redis, else in memory. It reports whether it has.
+func (l *loader) cacheResponses() bool {
+	r := l.tree.Section("router_settings")
+	if on := l.flag(r.Get("cache_responses")); on == nil || !*on {
+		return false
+	}
+	c := &CacheConfig{}
+	c.Kind = "local"
+	// coordination_redis is no place for answers.
+	if params, _ := redisconn.FromRouter(r, l.env); params.Mode != redisconn.None && l.c.Redis != nil {
+		c.Kind, c.Redis, c.Namespace = "redis", l.c.Redis.Params, l.c.Redis.Namespace
+	}
+	l.cacheSize(c)
+	l.c.Cache = c
+	return true
+}
+
 // cacheRedis is the Redis of cache_params; nil, and said, when it cannot be
 // used.
 func (l *loader) cacheRedis(p *config.Node) *redisconn.Params {
@@ -130,6 +156,14 @@ func (l *loader) routerRedis() {
 	l.redisFindings(findings, "the router keeps its state to itself")
 	if params.Mode != redisconn.None {
 		l.c.Redis = &RedisConfig{Params: params, Namespace: l.text(l.tree.Get("router_settings.cache_kwargs.namespace"))}
+		return
+	}
+	if n := l.tree.Section("general_settings").Get("coordination_redis"); !n.IsNull() {
+		params, findings := redisconn.FromCache(n, l.env)
+		l.redisFindings(findings, "the router keeps its state to itself")
+		if params.Mode != redisconn.None {
+			l.c.Redis = &RedisConfig{Params: params}
+		}
 	}
 }
 

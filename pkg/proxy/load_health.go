@@ -43,6 +43,20 @@ func (l *loader) healthChecks() {
 	if details := l.flag(g.Get("health_check_details")); details != nil {
 		h.Details = *details
 	}
+	h.Shared = on(g.Get("use_shared_health_check"))
+	if f := l.variable("DEFAULT_SHARED_HEALTH_CHECK_TTL"); f != nil {
+		h.SharedTTL = time.Duration(*f * float64(time.Second))
+	}
+	if f := l.variable("DEFAULT_SHARED_HEALTH_CHECK_LOCK_TTL"); f != nil {
+		h.SharedLock = time.Duration(*f * float64(time.Second))
+	}
+	switch n := g.Get("use_shared_health_check"); {
+	case !h.Shared:
+	case !h.Background:
+		l.report(finding.Warning, n, "use_shared_health_check has no effect without general_settings.background_health_checks")
+	case l.c.Redis == nil:
+		l.report(finding.Warning, n, "use_shared_health_check has no effect without Redis: every instance asks on its own. Set general_settings.coordination_redis, or router_settings.redis_host and redis_port")
+	}
 	l.c.Health = h
 	l.c.Router.HealthRouting = h.Background && on(either("enable_health_check_routing"))
 	if n := either("enable_health_check_routing"); on(n) && !h.Background {

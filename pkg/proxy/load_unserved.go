@@ -20,6 +20,7 @@ func (l *loader) unserved() {
 		u.keys(s, l.tree.Section(s))
 	}
 	u.keys(litellm.SectionCacheParams, l.tree.Get("litellm_settings.cache_params"))
+	u.keys(litellm.SectionCoordinationRedis, l.tree.Get("general_settings.coordination_redis"))
 	for m := range l.tree.Entries() {
 		u.keys(litellm.SectionLiteLLMParams, m.Params)
 		u.keys(litellm.SectionModelInfo, m.Info)

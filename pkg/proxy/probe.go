@@ -13,6 +13,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
+	"github.com/llmgw/llmgw/pkg/proxy/coord"
 	"github.com/llmgw/llmgw/pkg/proxy/health"
 	"github.com/llmgw/llmgw/pkg/proxy/provider"
 )
@@ -27,6 +28,10 @@ type HealthConfig struct {
 	IgnoreTransient bool
 	// Details shows addresses and errors in the answer of /health.
 	Details bool
+	// Shared lets instances take turns through Redis; SharedTTL is how long a
+	// round counts, SharedLock how long an instance may take for one.
+	Shared                bool
+	SharedTTL, SharedLock time.Duration
 }
 
 // DefaultProbePrompt is what a deployment is asked.
@@ -156,10 +161,41 @@ func (p *Proxy) checks(h *HealthConfig) *health.Checker {
 			c.Checked(states)
 		}
 	}
+	var turns call.SharedChecks
+	if s := p.sharedChecks(h); s != nil && h.Background {
+		turns = s
+	}
 	return health.New(health.Options{
+		Shared: turns, Details: h.Details,
 		Probe: p.probe, Deployments: p.router.Deployments, Background: h.Background, Interval: h.Interval, Concurrency: h.Concurrency,
 		Groups: h.Groups, Staleness: h.Staleness, IgnoreTransient: h.IgnoreTransient, Unhealthy: p.router.Unhealthy, Round: round, Log: p.log,
 	})
+}
+
+// sharedChecks are how instances take turns; nil where they do not.
+func (p *Proxy) sharedChecks(h *HealthConfig) *coord.Checks {
+	r := p.config.Redis
+	if !h.Shared || r == nil {
+		return nil
+	}
+	g := p.shared.guard(r.Params, p.config.Breaker)
+	if g == nil {
+		return nil
+	}
+	p.turns.Do(func() { p.taking = coord.NewChecks(g, r.Namespace, h.SharedTTL, h.SharedLock) })
+	return p.taking
+}
+
+// SharedStatus implements api.Health.
+func (p *Proxy) SharedStatus(ctx context.Context) any {
+	h := p.live.Load().given.Health
+	if !h.Shared {
+		return nil
+	}
+	if s := p.sharedChecks(&h); s != nil {
+		return s.Status(ctx)
+	}
+	return false
 }
 
 // Checked implements api.Health.

@@ -25,6 +25,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
+	"github.com/llmgw/llmgw/pkg/proxy/coord"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
 	"github.com/llmgw/llmgw/pkg/proxy/upstream"
@@ -80,6 +81,8 @@ type Proxy struct {
 	storeFailed sync.Once
 	// keepsContent says that calls hold prompts and answers until they are told.
 	keepsContent bool
+	turns        sync.Once
+	taking       *coord.Checks // how instances take turns with health checks
 	// replacing is held while a configuration takes the place of another.
 	replacing sync.Mutex
 	// handedOver is closed when another process serves on the sockets.

@@ -23,6 +23,8 @@ var RestartKeys = []RestartKey{
 	{"llmgw.cache_size_mb", string(FixedCache)},
 	{"llmgw.tenant_scope", string(FixedCache)},
 	{"router_settings.caching_groups", string(FixedCache)},
+	{"router_settings.cache_responses", string(FixedCache)},
+	{"general_settings.coordination_redis", string(FixedRedis)},
 	{"router_settings.redis_*", string(FixedRedis)},
 	{"router_settings.cache_kwargs", string(FixedRedis)},
 	{"litellm_settings.callbacks", string(FixedTelemetry)},

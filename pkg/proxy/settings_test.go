@@ -69,6 +69,9 @@ func bench(section, text string, more map[string]string) string {
 	if p := at[litellm.SectionCacheParams]; p != "" {
 		at[litellm.SectionLiteLLM] = strings.TrimPrefix(comma(litellm.SectionLiteLLM)+", cache: true, cache_params: {"+p+"}", ", ")
 	}
+	if p := at[litellm.SectionCoordinationRedis]; p != "" {
+		at[litellm.SectionGeneral] = strings.TrimPrefix(comma(litellm.SectionGeneral)+", coordination_redis: {"+p+"}", ", ")
+	}
 	for _, policy := range []string{"retry_policy", "allowed_fails_policy"} {
 		if p := at[policy]; p != "" {
 			at[litellm.SectionRouter] = strings.TrimPrefix(comma(litellm.SectionRouter)+", "+policy+": {"+p+"}", ", ")
@@ -241,6 +244,10 @@ var sampleOf = map[string][]string{
 	"router_settings.routing_strategy_args":                              {"{ttl: 9}"},
 	"router_settings.caching_groups":                                     {"[[g, h]]"},
 	"router_settings.cache_kwargs":                                       {"{db: 4}"},
+	"general_settings.coordination_redis":                                {"{host: r, port: 1}"},
+	"coordination_redis.url":                                             {"redis://r:1"},
+	"coordination_redis.startup_nodes":                                   {"[{host: a, port: 1}]"},
+	"coordination_redis.sentinel_nodes":                                  {"[[a, 1]], service_name: s"},
 	"router_settings.redis_url":                                          {"redis://r:1"},
 	"cache_params.type":                                                  {"redis"},
 	"cache_params.url":                                                   {"redis://r:1"},
@@ -287,6 +294,8 @@ var around = map[string]map[string]string{
 	"both":            {litellm.SectionRouter: "redis_host: r, redis_port: 1"},
 	"latency":         {litellm.SectionRouter: "routing_strategy: latency-based-routing"},
 	"reasoning":       {litellm.SectionModelInfo: "supports_reasoning: true"},
+	"coordinating":    {litellm.SectionCoordinationRedis: "host: r, port: 1"},
+	"watched":         {litellm.SectionCoordinationRedis: "sentinel_nodes: [[a, 1]], service_name: s"},
 	"checked":         {litellm.SectionGeneral: "background_health_checks: true"},
 	"costs":           {litellm.SectionRouter: "routing_strategy: cost-based-routing"},
 }
@@ -323,6 +332,10 @@ func settingsAround(k litellm.Key) map[string]string {
 		return around["checked"]
 	case k.Section == litellm.SectionCacheParams && k.Name == "type":
 		return around["both namespaces"]
+	case path == "coordination_redis.sentinel_password", path == "coordination_redis.service_name":
+		return around["watched"]
+	case k.Section == litellm.SectionCoordinationRedis && !is(path, "_nodes") && !is(path, ".url") && !is(path, ".host"):
+		return around["coordinating"]
 	case path == "cache_params.namespace", path == "cache_params.mode":
 		return around["local"]
 	case path == "cache_params.service_name", path == "cache_params.sentinel_password":

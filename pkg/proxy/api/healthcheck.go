@@ -11,6 +11,9 @@ import (
 type Health interface {
 	// Checked returns the state of all deployments, or of one group or id.
 	Checked(ctx context.Context, group, id string) []Checked
+	// SharedStatus says how instances take turns with health checks: nil when
+	// they are not to, false when they cannot.
+	SharedStatus(ctx context.Context) any
 }
 
 // Checked is the state of one deployment.
@@ -64,6 +67,31 @@ func serveHealth(a *API, x *exchange) int {
 	}
 	answer.Good, answer.Bad = len(answer.Healthy), len(answer.Unhealthy)
 	writeJSON(x.w, http.StatusOK, marshal(answer))
+	return http.StatusOK
+}
+
+// serveSharedStatus says whether instances share their health checks.
+func serveSharedStatus(a *API, x *exchange) int {
+	type answer struct {
+		Enabled   bool   `json:"shared_health_check_enabled"`
+		Available *bool  `json:"redis_available,omitempty"`
+		Message   string `json:"message,omitempty"`
+		Status    any    `json:"status,omitempty"`
+	}
+	var out answer
+	var status any
+	if a.o.Health != nil {
+		status = a.o.Health.SharedStatus(x.r.Context())
+	}
+	switch status {
+	case nil:
+		out.Message = "Shared health check is not enabled"
+	case false:
+		out.Enabled, out.Available, out.Message = true, new(bool), "Redis is not configured"
+	default:
+		out.Enabled, out.Status = true, status
+	}
+	writeJSON(x.w, http.StatusOK, marshal(out))
 	return http.StatusOK
 }
 

@@ -41,7 +41,7 @@ func routes() map[string]*route {
 	add(route{method: http.MethodGet, serve: serveBacklog}, "/health/backlog")
 	add(route{method: http.MethodGet, serve: serveServices}, "/health/services")
 	add(route{method: http.MethodGet, serve: fixed(http.StatusOK, `{"has_license":false,"license_type":"community","expiration_date":null,"allowed_features":[],"limits":{"max_users":null,"max_teams":null}}`)}, "/health/license")
-	add(route{method: http.MethodGet, serve: fixed(http.StatusOK, `{"shared_health_check_enabled":false,"message":"Shared health check is not enabled"}`)}, "/health/shared-status")
+	add(route{method: http.MethodGet, serve: serveSharedStatus}, "/health/shared-status")
 	add(route{method: http.MethodGet, serve: fixed(http.StatusInternalServerError, `{"detail":{"error":"Database not initialized"}}`)}, "/health/history", "/health/latest")
 	add(route{method: http.MethodGet, public: true, serve: serveMetrics}, "/metrics", "/metrics/")
 	add(route{method: http.MethodGet, serve: serveHealth}, "/health")

@@ -144,6 +144,32 @@ type Health struct {
 	Reason string
 }
 
+// SharedCheck is what an instance has found out about a deployment, for others.
+type SharedCheck struct {
+	ID      string
+	Healthy bool
+	// Status and Reason say why it is not healthy.
+	Status int
+	Reason string
+	// Model and APIBase say which it is, where details may be told.
+	Model, APIBase string
+}
+
+// SharedChecks lets one instance at a time ask the deployments.
+type SharedChecks interface {
+	// Results are those of the last round of any instance, by deployment; ok is
+	// false when there is none that still counts.
+	Results(ctx context.Context) (results map[string]SharedCheck, ok bool)
+	// Keep gives others the results of a round.
+	Keep(ctx context.Context, list []SharedCheck)
+	// Lock reports whether this instance may ask; Unlock lets others.
+	Lock(ctx context.Context) bool
+	Unlock(ctx context.Context)
+	// Locked reports whether an instance asks, which lasts Patience at the most.
+	Locked(ctx context.Context) bool
+	Patience() time.Duration
+}
+
 // Watcher is told when calls begin and end, to find those that hang. What Begin
 // returns is given to End; it may keep nothing of the call but its values.
 type Watcher interface {

@@ -45,7 +45,12 @@ type Options struct {
 	// IgnoreTransient does not hold rate limits and timeouts against a
 	// deployment.
 	IgnoreTransient bool
-	Log             *slog.Logger
+	// Shared lets the instances of a gateway take turns: the rounds on the timer
+	// use what another has found while that counts. Details shares addresses and
+	// errors with it. It may be nil.
+	Shared  call.SharedChecks
+	Details bool
+	Log     *slog.Logger
 }
 
 // Result is what is known about one deployment.
@@ -121,7 +126,7 @@ func (c *Checker) round(ctx context.Context) {
 			list = append(list, d)
 		}
 	}
-	results := c.ask(ctx, list)
+	results := c.gather(ctx, list)
 	if ctx.Err() != nil {
 		return
 	}
