@@ -164,6 +164,17 @@ func TestProgramsAreRoutedByPatterns(t *testing.T) {
 			t.Errorf("%s: %d %s %v", program, resp.StatusCode, body, last())
 		}
 	}
+	// An entry can say so for its group.
+	c, findings = load(t, "model_list:\n"+entry("m", "code", `tag_regex: ["^User-Agent: coder/"]`)+strings.Replace(entry("m", "rest", "tags: [default]"), "]}", "]}, model_info: {enable_tag_filtering: true}", 1))
+	if len(findings) > 0 || !c.API.Routing.Tags || !c.API.Routing.UserAgent {
+		t.Errorf("%v %+v", findings, c.API.Routing)
+	}
+	_, url = gateway(t, c)
+	for program, want := range map[string]string{"coder/1.0": "code", "curl/8": "rest"} {
+		if resp, body := post(t, url+"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, "User-Agent", program); resp.StatusCode != 200 || last().body["model"] != want {
+			t.Errorf("%s: %d %s %v", program, resp.StatusCode, body, last())
+		}
+	}
 	// Where tags do not route, a pattern is no reason to lose a deployment.
 	c, findings = load(t, list)
 	if text := said(findings); strings.Contains(text, "disabled") || !strings.Contains(text, "tag_regex[0] is no pattern that can be used here") || len(c.Deployments) != 4 || c.API.Routing.UserAgent {

@@ -41,6 +41,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.alerts()
 	l.settings()
 	l.models()
+	l.programs()
 	l.defaults()
 	l.passThrough()
 	l.clients()

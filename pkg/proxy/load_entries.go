@@ -75,13 +75,17 @@ func organizations(params *config.Node) ([]*string, error) {
 // tagPatterns reads tag_regex. Where tags route, an entry with a pattern that
 // cannot be used is disabled, since it would take every request or none.
 func (l *loader) tagPatterns(d *call.Deployment, n *config.Node) error {
+	routes := l.c.Router.TagFiltering
+	if d.TagFiltering != nil {
+		routes = *d.TagFiltering
+	}
 	for _, item := range l.list(n) {
 		text, ok := item.Str()
 		pattern, err := regexp.Compile(text)
 		switch {
 		case ok && err == nil:
 			d.TagPatterns = append(d.TagPatterns, pattern)
-		case !l.c.Router.TagFiltering:
+		case !routes:
 			l.report(finding.Warning, item, "%s is no pattern that can be used here, which matters once router_settings.enable_tag_filtering is on", item.Path())
 		case !ok:
 			return fmt.Errorf("tag_regex must be a list of texts, not of %s", item.Kind)
@@ -89,10 +93,13 @@ func (l *loader) tagPatterns(d *call.Deployment, n *config.Node) error {
 			return fmt.Errorf("tag_regex has %q, which cannot be used: %s. Patterns are those of RE2, without look-around and back references", text, plainRegexpError(err))
 		}
 	}
-	if len(d.TagPatterns) > 0 && l.c.Router.TagFiltering {
-		l.c.API.Routing.UserAgent = true
-	}
 	return nil
+}
+
+// programs says whether the router wants to know which program asks. That tags
+// route may be said by another entry of the same group.
+func (l *loader) programs() {
+	l.c.API.Routing.UserAgent = l.c.API.Routing.Tags && slices.ContainsFunc(l.c.Deployments, func(d *call.Deployment) bool { return len(d.TagPatterns) > 0 })
 }
 
 func plainRegexpError(err error) string {

@@ -59,6 +59,7 @@ func (l *loader) router() {
 		o.MatchAllTags = !*one
 	}
 	l.c.API.Routing.Tags = o.TagFiltering
+	o.TagPrefix = l.text(r.Get("tag_routing_prefix"))
 	o.MaxFallbacks = l.whole(either("max_fallbacks"), 0, 1000)
 	if o.MaxFallbacks == nil && view.MaxFallbacks.V >= 0 && view.MaxFallbacks.V <= 1000 {
 		o.MaxFallbacks = &view.MaxFallbacks.V // ROUTER_MAX_FALLBACKS, else 5
@@ -240,6 +241,9 @@ func (l *loader) routing(d *call.Deployment, m config.Entry) {
 	d.AllowedFailsFor = l.allowedFails(info.Get("allowed_fails_policy"))
 	d.TeamID, d.TeamName = l.text(info.Get("team_id")), l.text(info.Get("team_public_model_name"))
 	d.Tags = l.names(p.Get("tags"))
+	if d.TagFiltering = l.flag(info.Get("enable_tag_filtering")); d.TagFiltering != nil && *d.TagFiltering {
+		l.c.API.Routing.Tags = true
+	}
 	is := func(name string, value bool) bool {
 		b := l.flag(info.Get(name))
 		return b != nil && *b == value

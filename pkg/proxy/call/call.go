@@ -119,6 +119,9 @@ type Deployment struct {
 	// TagPatterns are matched with the request's User-Agent header there, written
 	// as "User-Agent: value".
 	TagPatterns []*regexp.Regexp
+	// TagFiltering says for the whole group whether tags route, whatever the
+	// router says; nil says nothing.
+	TagFiltering *bool
 	// TeamID is the team that the deployment belongs to, empty for everybody's;
 	// TeamName is what that team calls it, empty for Group.
 	TeamID, TeamName string

@@ -108,7 +108,7 @@ func (r *run) candidates(list []*Node, g *group, now int64, order int) ([]*Node,
 				return nil, err
 			}
 		}
-		if s.o.TagFiltering && len(list) > 0 {
+		if g.tags && len(list) > 0 {
 			if list, err = r.tagged(list, g); err != nil {
 				return nil, err
 			}
@@ -171,7 +171,12 @@ func (r *run) preCall(list []*Node, now int64) ([]*Node, *call.Error) {
 // tagged keeps the deployments that a call's tags lead to.
 func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 	var required, excluded, wanted []string
+	known := false
 	for _, t := range r.p.Tags {
+		meant := false
+		if prefix := r.s.o.TagPrefix; prefix != "" {
+			t, meant = strings.CutPrefix(t, prefix)
+		}
 		switch {
 		case len(t) > 1 && t[0] == '&':
 			required = append(required, t[1:])
@@ -179,6 +184,7 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 			excluded = append(excluded, t[1:])
 		default:
 			wanted = append(wanted, t)
+			known = known || meant
 		}
 	}
 	has := func(n *Node, t string) bool { return slices.Contains(n.Tags, t) }
@@ -232,7 +238,7 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 	}
 	// A tag of the group that leads nowhere now is an error; one that the group
 	// has never heard of is no reason to refuse where there is a default.
-	known := slices.ContainsFunc(g.nodes, func(n *Node) bool {
+	known = known || slices.ContainsFunc(g.nodes, func(n *Node) bool {
 		return slices.ContainsFunc(wanted, func(t string) bool { return has(n, t) })
 	})
 	if defaults := tagged(allowed, fallback); len(defaults) > 0 && !known {

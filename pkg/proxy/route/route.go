@@ -87,6 +87,9 @@ type Options struct {
 	// TagFiltering routes by tags; MatchAllTags wants a deployment to have all
 	// of a request's tags instead of any.
 	TagFiltering, MatchAllTags bool
+	// TagPrefix is taken off tags that have it; a tag with it is meant for routing,
+	// so that it is an error where it leads nowhere.
+	TagPrefix string
 	// PreCallChecks leaves out deployments whose context window or rpm a call
 	// would exceed.
 	PreCallChecks bool

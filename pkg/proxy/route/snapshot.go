@@ -47,6 +47,8 @@ type group struct {
 	// filtered is set where candidates must pass more than their cooldown, slots
 	// where attempts in flight are bounded.
 	filtered, slots bool
+	// tags is set where tags route.
+	tags bool
 	// ties is set where calls may stay with the deployment of earlier ones.
 	ties bool
 	// coolUntil is never before the end of any cooldown of the group, on the
@@ -234,7 +236,11 @@ func (s *snapshot) finish(g *group) {
 	}
 	slices.SortFunc(g.orders, compareOrder)
 	g.hasOrder = len(g.orders) > 1
-	g.filtered = g.filtered || s.o.TagFiltering || s.o.PreCallChecks || s.o.HealthRouting
+	g.tags = s.o.TagFiltering
+	if i := slices.IndexFunc(g.nodes, func(n *Node) bool { return n.TagFiltering != nil }); i >= 0 {
+		g.tags = *g.nodes[i].TagFiltering // of several the first
+	}
+	g.filtered = g.filtered || g.tags || s.o.PreCallChecks || s.o.HealthRouting
 	if g.ties = s.ties(g); g.ties {
 		g.filtered = true
 	}

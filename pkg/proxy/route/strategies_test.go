@@ -360,6 +360,65 @@ func TestTagsRoute(t *testing.T) {
 	}
 }
 
+func TestTagsRouteInOneGroup(t *testing.T) {
+	on := func(yes bool, list ...string) func(*call.Deployment) {
+		return func(d *call.Deployment) {
+			if d.Tags = list; yes {
+				d.TagFiltering = &yes
+			}
+		}
+	}
+	off := func(list ...string) func(*call.Deployment) {
+		return func(d *call.Deployment) { d.Tags, d.TagFiltering = list, new(bool) }
+	}
+	list := []*call.Deployment{
+		d("a", "g", on(true, "a")), d("b", "g", on(false, "b", "default")),
+		d("c", "h", on(false, "a")), d("d", "h", on(false, "b")),
+		d("e", "w-*", on(true, "a")),
+		d("f", "off", off("a")), d("x", "off", on(false, "b")),
+	}
+	for _, tt := range []struct {
+		name, model string
+		all         bool
+		tags        []string
+		want        string
+	}{
+		{"where an entry says so", "g", false, []string{"a"}, "a"},
+		{"a tag with the prefix", "g", false, []string{"route-a"}, "a"},
+		{"no tag", "g", false, nil, "b"},
+		{"an unknown tag", "g", false, []string{"zz"}, "b"},
+		{"an unknown tag that is meant for routing", "g", false, []string{"route-zz"}, "!"},
+		{"a requirement with the prefix", "g", false, []string{"route-&b"}, "b"},
+		{"an exclusion with the prefix", "g", false, []string{"route-!b", "zz"}, "!"},
+		{"not in another group", "h", false, []string{"a"}, "c d"},
+		{"in a group of names", "w-x", false, []string{"b"}, "!"},
+		{"in a group of names, with its tag", "w-x", false, []string{"a"}, "e"},
+		{"everywhere", "h", true, []string{"a"}, "c"},
+		{"everywhere but where an entry says otherwise", "off", true, []string{"a"}, "f x"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := mustNew(t, list, Options{TagFiltering: tt.all, TagPrefix: "route-"})
+			got := map[string]bool{}
+			for range 60 {
+				s := &script{}
+				if err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: tt.model, Tags: tt.tags}, s); err != nil {
+					got["!"] = true
+					continue
+				}
+				got[s.log[0]] = true
+			}
+			var ids []string
+			for id := range got {
+				ids = append(ids, id)
+			}
+			slices.Sort(ids)
+			if strings.Join(ids, " ") != tt.want {
+				t.Errorf("went to %v, want %s", ids, tt.want)
+			}
+		})
+	}
+}
+
 func TestPreCallChecksLeaveOutSmallContexts(t *testing.T) {
 	size := func(n int64) func(*call.Deployment) { return func(d *call.Deployment) { d.MaxInput = n } }
 	list := []*call.Deployment{d("small", "g", size(100)), d("large", "g", size(10_000)), d("huge", "h", size(1_000_000))}
