@@ -53,3 +53,42 @@ func TestCostsAreLiteLLMs(t *testing.T) {
 		t.Errorf("only %d calls", n)
 	}
 }
+
+func TestWhatIsPaidByThePieceHasAPrice(t *testing.T) {
+	for _, tt := range []struct {
+		model string
+		used  Usage
+		want  float64
+		none  bool
+	}{
+		{model: "openai/tts-1", used: Usage{Characters: 1_000_000}, want: 15},
+		{model: "openai/tts-1-hd-1106", used: Usage{Characters: 1000}, want: 0.03},
+		{model: "azure/tts-1", used: Usage{Characters: 1000}, want: 0.015},
+		{model: "openai/whisper-1", used: Usage{Seconds: 60}, want: 0.006},
+		{model: "openai/dall-e-2", used: Usage{Images: 3, ImageSize: "256x256"}, want: 0.048},
+		{model: "openai/dall-e-3", used: Usage{Images: 1}, want: 0.04},
+		{model: "openai/dall-e-3", used: Usage{Images: 1, ImageQuality: "standard", ImageSize: "1024x1792"}, want: 0.08},
+		{model: "openai/dall-e-3", used: Usage{Images: 1, ImageQuality: "hd", ImageSize: "1024x1024"}, want: 0.08},
+		{model: "openai/dall-e-3", used: Usage{Images: 2, ImageQuality: "hd", ImageSize: "1792x1024"}, want: 0.24},
+		{model: "cohere/rerank-v3.5", used: Usage{Queries: 5}, want: 0.01},
+		{model: "azure_ai/rerank-v4.0-pro", used: Usage{Queries: 1}, want: 0.0025},
+		{model: "openai/gpt-image-1", used: Usage{Prompt: 1_000_000, Images: 1}, want: 5},
+		// Paid by tokens that the answer does not name: no price, not none to pay.
+		{model: "openai/gpt-4o-mini-tts", used: Usage{Characters: 1000}, none: true},
+		{model: "openai/gpt-image-1", used: Usage{Images: 1}, none: true},
+	} {
+		p, _, _, src := Model(tt.model, "", Overrides{})
+		if !src.Known() || p.Covers(tt.used) == tt.none {
+			t.Errorf("%s: known %t, covered %t", tt.model, src.Known(), p.Covers(tt.used))
+		}
+		if got := p.Cost(tt.used).Total; !tt.none && math.Abs(got-tt.want) > 1e-12 {
+			t.Errorf("%s with %+v costs %v, want %v", tt.model, tt.used, got, tt.want)
+		}
+	}
+	// The configuration's price is for every kind.
+	var o Overrides
+	o.Set("output_cost_per_image", 0.5)
+	if p, _, _, _ := Model("openai/dall-e-3", "", o); p.Cost(Usage{Images: 1, ImageQuality: "hd"}).Total != 0.5 {
+		t.Error("the list's price of a kind survives the configuration's price")
+	}
+}

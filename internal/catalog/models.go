@@ -19,6 +19,9 @@ import (
 //go:embed data/models.tsv.gz
 var modelsGZ string
 
+//go:embed data/pieces.tsv
+var piecesTSV string
+
 // Licence is the notice that goes with the embedded price list.
 //
 //go:embed data/models.LICENSE
@@ -81,6 +84,9 @@ var embedded = sync.OnceValue(func() *modelList {
 	if err != nil {
 		panic("catalog: data/models.tsv.gz: " + err.Error())
 	}
+	if err := list.addPieces(piecesTSV); err != nil {
+		panic("catalog: data/pieces.tsv: " + err.Error())
+	}
 	return list
 })
 
@@ -128,6 +134,36 @@ func readModels(packed []byte) (*modelList, error) {
 		l.byVendor[c[0]] = append(l.byVendor[c[0]], m)
 	}
 	return l, nil
+}
+
+// addPieces adds models that are not paid by the token. What the list has itself
+// comes first.
+func (l *modelList) addPieces(text string) error {
+	header := true
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		c := strings.Split(line, "\t")
+		if len(c) != 5 {
+			return fmt.Errorf("not five cells: %s", line)
+		}
+		if header {
+			header = false
+			continue
+		}
+		m := model{id: c[1]}
+		var err error
+		if m.match, err = readMatch(c[2]); err == nil {
+			m.prices, err = readVariants(c[3])
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c[1], err)
+		}
+		l.byVendor[c[0]] = append(l.byVendor[c[0]], m)
+	}
+	return nil
 }
 
 func readMatch(text string) ([]alternative, error) {
@@ -185,8 +221,18 @@ func readPrice(items string) (Price, error) {
 		switch unit {
 		case "kreq":
 			exponent = "e-3"
-		case "hour":
+		case "kquery":
+			unit, exponent = "query", "e-3"
+		case "hour", "image":
 			exponent = "e0"
+		}
+		if kind, ok := strings.CutPrefix(unit, "image:"); ok {
+			rate, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return p, err
+			}
+			p.ImageKinds = append(p.ImageKinds, ImageKind{kind, rate})
+			continue
 		}
 		rate, err := strconv.ParseFloat(base+exponent, 64)
 		if err != nil {

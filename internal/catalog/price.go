@@ -51,8 +51,28 @@ type Price struct {
 	Request      Rate // one call
 	Second       Rate // one second of sound, or of the call
 	Image        Rate // one image made
+	ImageKinds   []ImageKind
 	Character    Rate // one character read aloud
 	Query        Rate // one search unit of a reranking
+}
+
+// ImageKind is what one image of a kind costs where that is not what others do:
+// of a size ("1024x1792"), a quality ("hd"), or both ("hd/1024x1792").
+type ImageKind struct {
+	Kind string
+	Base float64
+}
+
+// image is what one image costs.
+func (p *Price) image(quality, size string) float64 {
+	for _, kind := range [...]string{quality + "/" + size, quality, size} {
+		for i := range p.ImageKinds {
+			if p.ImageKinds[i].Kind == kind {
+				return p.ImageKinds[i].Base
+			}
+		}
+	}
+	return p.Image.Base
 }
 
 // rate finds a rate by its unit in the price list.
@@ -113,10 +133,30 @@ type Usage struct {
 	Images       int64 // made
 	Characters   int64 // read aloud
 	Queries      int64 // search units of a reranking
+	// ImageQuality and ImageSize are what was asked for.
+	ImageQuality, ImageSize string
 }
 
 // Cost is the price of one call in dollars.
 type Cost struct{ Input, Output, Total float64 }
+
+// Covers reports whether the price says what a call costs: one of characters,
+// images or search units alone has no price where they have none.
+func (p *Price) Covers(u Usage) bool {
+	switch {
+	case u.Prompt > 0 || u.Completion > 0 || p.Request.Set || p.Second.Set:
+		return true
+	case u.Characters > 0:
+		return p.Character.Set
+	case u.Images > 0:
+		return p.Image.Set
+	case u.Queries > 0:
+		return p.Query.Set
+	case u.Seconds > 0:
+		return false
+	}
+	return true
+}
 
 // Cost works out what a call costs. Parts that add up to more than their total
 // are cut, so that no token is charged twice; what was read from or written to
@@ -159,7 +199,9 @@ func (p *Price) Cost(u Usage) Cost {
 	c.Input += float64(u.Characters)*p.Character.Base + float64(u.Queries)*p.Query.Base
 
 	left = max(u.Completion, 0)
-	c.Output += float64(u.Images) * p.Image.Base
+	if u.Images > 0 {
+		c.Output += float64(u.Images) * p.image(u.ImageQuality, u.ImageSize)
+	}
 	c.Output += part(u.AudioOut, &p.AudioOut, &p.Output, &p.Output)
 	c.Output += part(u.ImageOut, &p.ImageOut, &p.Output, &p.Output)
 	c.Output += part(u.Reasoning, &p.Reasoning, &p.Output, &p.Output)
@@ -307,6 +349,9 @@ func (o Overrides) apply(p *Price, l *Limits, c *Capabilities) (any bool) {
 		if unit, above, ok := rateOf(key); ok && above == 0 && !named[unit] {
 			n := o.Numbers[key]
 			*p.rate(unit) = Rate{Base: n, Set: true}
+			if unit == "image" {
+				p.ImageKinds = nil
+			}
 			any, named[unit] = true, n > 0
 		}
 	}

@@ -73,12 +73,17 @@ func Charge(c *call.Call) {
 		if seconds == 0 && price.Second.Set && !price.Input.Set && !price.Output.Set {
 			seconds = c.UpstreamTime.Seconds() // a model that is paid for the time it works
 		}
-		cost := price.Cost(catalog.Usage{
+		used := catalog.Usage{
 			Prompt: u.PromptTokens, CacheRead: u.CachedTokens, CacheWrite: u.CacheWriteTokens,
 			AudioIn: u.AudioInTokens, ImageIn: u.ImageInTokens,
 			Completion: u.CompletionTokens, Reasoning: u.ReasoningTokens, AudioOut: u.AudioOutTokens, ImageOut: u.ImageOutTokens,
 			Seconds: seconds, Images: u.Images, Characters: u.Characters, Queries: u.Queries,
-		})
+			ImageQuality: u.ImageQuality, ImageSize: u.ImageSize,
+		}
+		if !price.Covers(used) {
+			return
+		}
+		cost := price.Cost(used)
 		c.Cost = call.Cost{Input: cost.Input, Output: cost.Output, Total: cost.Total, Known: true}
 	}
 }

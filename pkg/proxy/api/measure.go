@@ -19,6 +19,7 @@ func (c *chat) measure(answer []byte) {
 	case wire.Images, wire.ImageEdits, wire.ImageVariations:
 		found = splice.Measure(answer, u)
 		u.Seconds, u.Queries = 0, 0
+		u.ImageQuality, u.ImageSize = c.imageKind()
 	case wire.Speech:
 		text, ok := c.request.Text(splice.Input)
 		u.Characters, found = int64(utf8.RuneCount(text)), ok
@@ -36,6 +37,33 @@ func (c *chat) measure(answer []byte) {
 		u.Queries, found = max(u.Queries, 1), true
 	}
 	u.Known, c.measured = u.Known || found, found
+}
+
+// imageKind is the quality and the size that images were asked for in.
+func (c *chat) imageKind() (quality, size string) {
+	note := func(name, value string) {
+		switch {
+		case len(value) > 16: // no quality or size is longer
+		case name == "quality":
+			quality = value
+		case name == "size":
+			size = value
+		}
+	}
+	if c.media != nil {
+		for i := range c.media.parts {
+			if _, params, err := mime.ParseMediaType(c.media.parts[i].header.Get("Content-Disposition")); err == nil {
+				note(params["name"], string(c.media.parts[i].data[:min(len(c.media.parts[i].data), 17)]))
+			}
+		}
+		return quality, size
+	}
+	c.request.Each(func(_ splice.Member, name, value []byte) {
+		if len(value) > 1 && value[0] == '"' {
+			note(string(name), string(value[1:len(value)-1]))
+		}
+	})
+	return quality, size
 }
 
 // seconds is how long the sound of a form's file is, 0 where that cannot be seen

@@ -187,6 +187,9 @@ type Usage struct {
 	Images     int64
 	Characters int64
 	Queries    int64
+	// ImageQuality and ImageSize are what was asked of an image; other words than
+	// prices may depend on are left out.
+	ImageQuality, ImageSize string
 	// Known is false while the upstream has reported nothing.
 	Known bool
 	// Estimated says that the numbers were counted here, not reported.
