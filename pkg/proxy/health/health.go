@@ -118,11 +118,16 @@ func (c *Checker) run(ctx context.Context) {
 	}
 }
 
+// looksAfter reports whether the background checks a deployment.
+func (c *Checker) looksAfter(d *call.Deployment) bool {
+	return !d.NoHealthCheck && (c.o.Groups == nil || slices.Contains(c.o.Groups, d.Group))
+}
+
 // round checks what the background looks after.
 func (c *Checker) round(ctx context.Context) {
 	var list []*call.Deployment
 	for _, d := range c.o.Deployments() {
-		if !d.NoHealthCheck && (c.o.Groups == nil || slices.Contains(c.o.Groups, d.Group)) {
+		if c.looksAfter(d) {
 			list = append(list, d)
 		}
 	}
@@ -167,6 +172,11 @@ func (c *Checker) judge(r Result) {
 	case r.Err == nil && known && before.Err != nil:
 		c.o.Log.Info("a health check is good again: " + d.Group + " (" + d.ID + ")")
 	}
+	c.tell(r)
+}
+
+// tell lets the router know.
+func (c *Checker) tell(r Result) {
 	if c.o.Unhealthy == nil {
 		return
 	}
@@ -174,7 +184,7 @@ func (c *Checker) judge(r Result) {
 	if c.counts(r.Err) {
 		out = c.o.Staleness
 	}
-	c.o.Unhealthy(d.ID, out)
+	c.o.Unhealthy(r.Deployment.ID, out)
 }
 
 // transient reports whether a failure says more of the moment than of the
@@ -230,7 +240,15 @@ func (c *Checker) Results(ctx context.Context, group, id string) []Result {
 	last := c.last
 	c.mu.Unlock()
 	if !use {
-		return c.ask(ctx, list)
+		results := c.ask(ctx, list)
+		for _, r := range results {
+			// What is shown before the first round has ended must count for calls,
+			// too; that round will say it again.
+			if c.o.Background && c.looksAfter(r.Deployment) && ctx.Err() == nil {
+				c.tell(r)
+			}
+		}
+		return results
 	}
 	var results []Result
 	for _, d := range list {
