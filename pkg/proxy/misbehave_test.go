@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -485,6 +486,11 @@ func TestDrainDeadlineCutsAndSaysSo(t *testing.T) {
 	err = <-ended
 	if cut, ok := err.(*CutError); !ok || cut.Requests != 1 {
 		t.Errorf("run: %v, want one request cut", err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if got := string(text[bytes.Index(text, []byte("\n\n"))+2:]); err != nil || !strings.HasPrefix(got, `data: {"error":{"message":"The gateway is shutting down and had to cut this request: `) ||
+		!strings.HasSuffix(got, `"code":"503"}}`+"\n\n") || strings.Contains(got, "[DONE]") {
+		t.Errorf("the client heard %q, %v", text, err)
 	}
 	http.DefaultClient.CloseIdleConnections()
 }

@@ -174,7 +174,7 @@ func (p *Proxy) Listen() error {
 	o.Handler = p.Handler()
 	o.Health = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.live.Load().probes.ServeHTTP(w, r) })
 	o.InFlight = p.live.Load().api.InFlight // of all that replace it, too
-	o.Log = p.log
+	o.Log, o.Cut = p.log, call.ErrCut
 	s, err := server.Listen(o)
 	if err != nil {
 		return err

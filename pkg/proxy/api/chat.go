@@ -366,7 +366,7 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	mocked := c.mocked && c.x.route.kind.op == wire.Chat || d.MockResponse != nil
 	if mocked && c.late.delay > 0 {
 		if err := pause(ctx, c.late.delay); err != nil {
-			return clientGone(err)
+			return gone(ctx, err)
 		}
 	}
 	switch {
@@ -521,13 +521,24 @@ func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l cal
 	case errors.Is(cause, errStalled), !c.call.Stream && timedOut(err):
 		return c.a.o.Classify.Timeout(d, l, c.call.Stream)
 	case client.Err() != nil && attempt.Err() != nil:
-		return clientGone(err)
+		return gone(client, err)
 	}
 	return c.a.o.Classify.Transport(d, err)
 }
 
 func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// gone is the end of a request whose context has ended.
+func gone(client context.Context, err error) *call.Error {
+	if context.Cause(client) != call.ErrCut {
+		return clientGone(err)
+	}
+	e := call.NewError(http.StatusServiceUnavailable, "internal_server_error", "", "The gateway is shutting down and had to cut this request: "+
+		"it had not finished when the time for requests in flight was over")
+	e.Err = err
+	return e
 }
 
 func clientGone(err error) *call.Error {

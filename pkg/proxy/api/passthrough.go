@@ -211,6 +211,8 @@ func (a *API) exchangePassed(x *exchange, p *PassThrough, c *call.Call) *call.Er
 			return ours
 		case errors.Is(context.Cause(attempt), errStalled):
 			return call.NewError(http.StatusGatewayTimeout, "timeout_error", "", "The service behind "+p.Path+" has not answered in "+p.Timeout.String())
+		case context.Cause(x.r.Context()) == call.ErrCut:
+			return gone(x.r.Context(), err)
 		case x.r.Context().Err() != nil:
 			c.Status = call.ClassClientGone.Status()
 			e := clientGone(err)

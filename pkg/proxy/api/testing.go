@@ -77,7 +77,7 @@ type late struct {
 // timeOut lets the time limit of an attempt pass.
 func (c *chat) timeOut(ctx context.Context, d *call.Deployment, l call.Limits) *call.Error {
 	if err := pause(ctx, c.limit); err != nil {
-		return clientGone(err)
+		return gone(ctx, err)
 	}
 	return c.a.o.Classify.Timeout(d, l, c.call.Stream)
 }

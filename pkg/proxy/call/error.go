@@ -83,6 +83,9 @@ func (c Class) Status() int {
 	return http.StatusInternalServerError
 }
 
+// ErrCut is the cause with which the deadline of a drain ends a request.
+var ErrCut = errors.New("the gateway is shutting down and had to cut this request")
+
 // None is the text that LiteLLM sends in type and param where it turned a
 // Python None into text. The empty string is sent as JSON null.
 const None = "None"

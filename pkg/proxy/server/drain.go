@@ -21,6 +21,9 @@ const (
 	// for before the listener closes.
 	attemptPatience = 250 * time.Millisecond
 
+	// cutPatience is how long requests that are cut may take to say so.
+	cutPatience = 500 * time.Millisecond
+
 	drainStep = 20 * time.Millisecond
 )
 
@@ -67,7 +70,8 @@ func (s *Server) connState(_ net.Conn, state http.ConnState) {
 // serves on the same sockets: nothing new is accepted from here on. Otherwise
 // new connections are taken until nobody brings any, or a balancer has had time
 // to look elsewhere; then the sockets are closed so that no connection that was
-// made is lost. When ctx ends first, what is left is cut and Drain says how much.
+// made is lost. When ctx ends first, what is left is cut, with Options.Cut as the
+// cause, and Drain says how much.
 func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
 	s.EndConnections()
 	begin := time.Now()
@@ -95,6 +99,7 @@ func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
 		case <-ctx.Done():
 		}
 		cut = s.inFlight()
+		s.endRequests()
 		s.Close()
 		return cut
 	}
@@ -104,9 +109,19 @@ func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
 	// Answers may still be on their way to clients after their handlers ended.
 	if err := s.http.Shutdown(ctx); err != nil {
 		cut = s.inFlight()
+		s.endRequests()
 	}
 	s.Close()
 	return cut
+}
+
+// endRequests ends the contexts of all requests, and lets their handlers say to
+// their clients that the gateway has cut them.
+func (s *Server) endRequests() {
+	s.cut(s.o.Cut)
+	for end := time.Now().Add(cutPatience); s.inFlight() > 0 && time.Now().Before(end); {
+		time.Sleep(drainStep)
+	}
 }
 
 func (s *Server) inFlight() int64 {

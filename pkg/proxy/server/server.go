@@ -4,6 +4,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type Options struct {
 	Bind func(name, address string) (net.Listener, error)
 	// OnRequest is told of every request; nil is not.
 	OnRequest func()
+	// Cut is the cause with which requests end that a drain cuts.
+	Cut error
 	// Wrap is put around the listener, for tests that count system calls.
 	Wrap func(net.Listener) net.Listener
 }
@@ -70,6 +73,9 @@ type Server struct {
 	// connection. stopped is set when nothing new is accepted.
 	draining, stopped atomic.Bool
 	open              atomic.Int64 // connections
+	// base is above the contexts of all requests, cut ends it.
+	base context.Context
+	cut  context.CancelCauseFunc
 	// moved is when something last happened on a connection, while draining.
 	moved atomic.Int64
 }
@@ -96,6 +102,7 @@ func Listen(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o}
+	s.base, s.cut = context.WithCancelCause(context.Background())
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		//lint:ignore ST1005 the sentence operators know
 		return nil, errors.New("Both --ssl_certfile_path and --ssl_keyfile_path are required for SSL.")
@@ -118,6 +125,7 @@ func Listen(o Options) (*Server, error) {
 	}
 	s.http = s.newHTTP(s.wrap(o.Handler))
 	s.http.ConnState = s.connState
+	s.http.BaseContext = func(net.Listener) context.Context { return s.base }
 	return s, nil
 }
 
@@ -219,6 +227,7 @@ func (s *Server) serveMain() error {
 
 // Close cuts everything at once.
 func (s *Server) Close() {
+	s.cut(s.o.Cut)
 	_ = s.http.Close()
 	_ = s.listener.Close()
 	if s.health != nil {
