@@ -140,7 +140,7 @@ func (l *life) follow(ctx context.Context, g *gateway) (context.Context, func())
 		// service must not have things done twice.
 		go drop(signals, done)
 		go l.given.Follow(supervise.Orders{
-			HandOver: g.proxy.HandOver, Reload: reload,
+			HandOver: g.proxy.HandOver, Reload: reload, Drain: g.proxy.BeginDrain,
 			Stop: func() { cancel(signalError{syscall.SIGTERM}) },
 		})
 	} else {

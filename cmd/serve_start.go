@@ -89,6 +89,7 @@ func (s *settings) process(g *gateway, c *proxy.Config) {
 	c.Listener.Bind = g.life.given.Sockets.Listen
 	c.Listener.OnRequest = g.life.counter(s)
 	c.ShutdownTimeout = s.shutdown
+	c.Draining = g.life.given.Draining
 }
 
 // newGateway builds the gateway of a configuration.

@@ -54,8 +54,10 @@ type Config struct {
 	// ShutdownTimeout bounds the drain after a signal; 0 means the router's
 	// request timeout.
 	ShutdownTimeout time.Duration
-	// DrainEndpoint lets a request begin the drain, before the signal.
+	// DrainEndpoint lets a request begin the drain, before the signal. Draining is
+	// told of it; nil tells nobody.
 	DrainEndpoint bool
+	Draining      func()
 	// Telemetry is what is told about calls, and to whom.
 	Telemetry Telemetry
 	// Sink takes batches of finished calls; nil only counts them.
@@ -270,15 +272,24 @@ func (p *Proxy) drainUntil(now *live) time.Time {
 	return p.drainEnd
 }
 
+// BeginDrain makes readiness fail, and answers end their connections; requests are
+// served all the same.
+func (p *Proxy) BeginDrain() {
+	p.live.Load().api.Drain()
+	if p.server != nil {
+		p.server.EndConnections()
+	}
+}
+
 // drainNow is what the endpoint does: readiness fails, answers end their
 // connections, and it waits for what is in flight. The process goes on until it
 // gets the signal.
 func (p *Proxy) drainNow(ctx context.Context) (finished int64) {
 	now := p.live.Load()
-	now.api.Drain()
-	if p.server != nil {
-		p.server.EndConnections()
+	if p.config.Draining != nil {
+		p.config.Draining()
 	}
+	p.BeginDrain()
 	ctx, cancel := context.WithDeadline(ctx, p.drainUntil(now))
 	defer cancel()
 	begin := now.api.InFlight()

@@ -27,6 +27,8 @@ const (
 	wordReady    = "ready"    // up: requests are served
 	wordEnough   = "enough"   // up: as many requests were served as a worker shall
 	wordReloaded = "reloaded" // up: the configuration was read anew
+	wordDraining = "draining" // up: was asked to drain before the end
+	wordDrain    = "drain"    // down: another was asked to
 	wordHandOver = "handover" // down: another serves, finish what is in flight
 	wordReload   = "reload"   // down
 	wordStop     = "stop"     // down: drain and end
@@ -56,6 +58,9 @@ func (i *Inherited) Reloaded() { i.tell(wordReloaded) }
 // Enough tells the starter, once, that it may start another.
 func (i *Inherited) Enough() { i.once.Do(func() { i.tell(wordEnough) }) }
 
+// Draining tells the starter that the instance as a whole was asked to drain.
+func (i *Inherited) Draining() { i.tell(wordDraining) }
+
 func (i *Inherited) tell(word string) {
 	if i.up != nil {
 		_, _ = i.up.WriteString(word + "\n") // a starter that is gone needs no word
@@ -67,6 +72,8 @@ type Orders struct {
 	// HandOver: another process serves on the sockets.
 	HandOver func()
 	Reload   func()
+	// Drain: the instance is about to end, readiness fails.
+	Drain func()
 	// Stop is called for the end, also when the supervisor is gone.
 	Stop func()
 }
@@ -84,6 +91,8 @@ func (i *Inherited) Follow(o Orders) {
 			o.HandOver()
 		case wordReload:
 			o.Reload()
+		case wordDrain:
+			o.Drain()
 		case wordStop:
 			o.Stop()
 		}

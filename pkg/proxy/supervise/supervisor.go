@@ -51,6 +51,9 @@ type Supervisor struct {
 	retry    <-chan time.Time
 	code     int
 	started  int
+	// ends says that the instance was asked to drain: nothing takes the place of a
+	// worker that serves, and what serves later is not ready for new traffic.
+	ends bool
 	// replaced says that a successor serves: nothing is started any more.
 	replaced  bool
 	successor chan error
@@ -132,7 +135,7 @@ func (s *Supervisor) start(role Role) (*worker, error) {
 
 // replace starts the worker that takes over, unless one is on its way.
 func (s *Supervisor) replace() {
-	if s.next != nil || s.retry != nil || s.replaced {
+	if s.next != nil || s.retry != nil || s.replaced || s.ends && s.current != nil {
 		return
 	}
 	if len(s.draining) >= maxDraining && s.current != nil {
@@ -169,6 +172,8 @@ func (s *Supervisor) take(e event, stopping bool) error {
 		if w == s.current {
 			NotifyReady()
 		}
+	case wordDraining:
+		s.ends, s.wanted = true, false
 	case "":
 		w.close()
 		return s.ended(w, e.code, stopping)
@@ -179,6 +184,9 @@ func (s *Supervisor) take(e event, stopping bool) error {
 // serves makes the next worker the current one.
 func (s *Supervisor) serves(w *worker) {
 	w.ready = true
+	if s.ends {
+		w.tell(wordDrain)
+	}
 	if w == s.current { // the first
 		if s.Ready != nil {
 			s.Ready()
