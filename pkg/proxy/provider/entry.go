@@ -224,7 +224,12 @@ func (e *Entry) headers(name string, t catalog.Target, key redact.Secret, getenv
 
 // paramsFor leaves out what the kind of call does not have.
 func (e *Entry) paramsFor(op wire.Op) []splice.Param {
-	if op == wire.Chat || op == wire.Completions || op == wire.Responses {
+	if op == wire.Responses {
+		return slices.DeleteFunc(slices.Clone(e.Params), func(p splice.Param) bool {
+			return slices.Contains(requestParams, p.Name) && !slices.Contains(responsesParams, p.Name)
+		})
+	}
+	if op == wire.Chat || op == wire.Completions {
 		return slices.DeleteFunc(slices.Clone(e.Params), func(p splice.Param) bool { return p.Name == "dimensions" })
 	}
 	return slices.DeleteFunc(slices.Clone(e.Params), func(p splice.Param) bool {

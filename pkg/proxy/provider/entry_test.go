@@ -297,6 +297,17 @@ func TestEmbeddingsGetNoChatParameters(t *testing.T) {
 	}
 }
 
+func TestTheResponsesAPIGetsNoParametersOfChatsAlone(t *testing.T) {
+	e := read(t, "{model: openai/m, temperature: 1, max_tokens: 5, seed: 7, user: u, vendor: 1}")
+	d := new(call.Deployment)
+	if err := e.Deploy(d, wire.Responses); err != nil {
+		t.Fatal(err)
+	}
+	if got := request(t, d, `{"model":"r","input":"x"}`, false); got != `{"model":"m","input":"x","temperature":1,"user":"u","vendor":1}` {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestStreamsAreAskedForUsageWhereLiteLLMAsks(t *testing.T) {
 	for model, want := range map[string]bool{"openai/m": true, "groq/m": true, "mistral/m": false, "perplexity/m": false, "deepseek/m": true} {
 		if d := deploy(t, "{model: "+model+"}", nil); d.StreamOptions != want {

@@ -20,6 +20,12 @@ var requestParams = []string{
 	"user", "tools", "tool_choice", "parallel_tool_calls", "verbosity", "prediction", "modalities", "audio", "web_search_options",
 }
 
+// responsesParams are those of them that the Responses API has. The others it
+// refuses.
+var responsesParams = []string{
+	"temperature", "top_p", "top_logprobs", "service_tier", "user", "tools", "tool_choice", "parallel_tool_calls",
+}
+
 // Defaultable reports whether default_litellm_params can say the key: what goes
 // into requests, and whose they are. Where else a request goes is each entry's
 // own.
