@@ -17,6 +17,7 @@ func (l *loader) clients() {
 			c.UserHeaders = append(c.UserHeaders, http.CanonicalHeaderKey(name))
 		}
 	}
+	l.clientAuth(g)
 	c.ForwardAll = set(l.flag(g.Get("forward_client_headers_to_llm_api")), true)
 	c.ForwardOrganization = set(l.flag(g.Get("forward_openai_org_id")), true)
 	for _, n := range l.tree.Section("litellm_settings").Get("model_group_settings").Get("forward_client_headers_to_llm_api").Items() {

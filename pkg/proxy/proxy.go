@@ -74,6 +74,7 @@ type Proxy struct {
 	live     atomic.Pointer[live]
 	router   *route.Router
 	upstream *upstream.Client
+	outside  *upstream.Client // the way to addresses of clients
 	queue    *account.Queue
 	totals   account.Totals
 	server   *server.Server
@@ -120,6 +121,7 @@ func New(c Config) (*Proxy, error) {
 	p.config, p.router, p.upstream, p.observers = c, router, upstream.New(c.Upstream), observers
 	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.live.Load().api.ReleaseContent(c) }})
 	p.shared = state
+	p.outside = newOutside(c.Upstream)
 	p.live.Store(p.compose(&c, given, nil))
 	return p, nil
 }
@@ -315,6 +317,7 @@ func (p *Proxy) Close() {
 	p.observers.closeOutputs()
 	p.shared.close()
 	p.upstream.Close()
+	p.outside.Close()
 }
 
 // Secrets returns what must never be printed, for the masking of foreign text.

@@ -49,7 +49,7 @@ func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 	o := c.API
 	o.Identify = auth.New(c.Auth)
 	o.Router = p.router
-	o.Upstream = p.upstream
+	o.Upstream, o.Outside = p.upstream, p.outside
 	o.Classify = provider.Classifier{}
 	o.Record = p.queue
 	o.Charge = account.Charge

@@ -214,6 +214,9 @@ func samples(k litellm.Key) []string {
 // sampleOf are values for keys whose type does not say what makes a difference.
 var sampleOf = map[string][]string{
 	"credential_list":                                                    {"[{credential_name: eu, credential_values: {api_base: 'http://c/v1'}}]"},
+	"general_settings.user_url_allowed_hosts":                            {"[a.example]"},
+	"general_settings.user_url_validation":                               {"false"},
+	"litellm_params.configurable_clientside_auth_params":                 {"[api_key]"},
 	"general_settings.allowed_ips":                                       {"[10.0.0.1]"},
 	"general_settings.trusted_proxy_ranges":                              {"[10.0.0.0/8]"},
 	"general_settings.allowed_routes":                                    {"[/v1/models]"},

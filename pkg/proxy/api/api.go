@@ -125,6 +125,10 @@ type Options struct {
 	Clients Clients
 	// Routing says what the router wants to know of a request.
 	Routing Routing
+	// ClientAuth says who may bring a key; Outside is the way to addresses that
+	// may not lead inside the network.
+	ClientAuth ClientAuth
+	Outside    call.Upstream
 	// Affinity says what the router wants to know of earlier calls.
 	Affinity Affinity
 	// CancelOnDisconnect ends the attempt in flight of a call that does not

@@ -41,7 +41,7 @@ func (k *cached) reset() {
 // fromCache answers from the cache, and reports whether it did. The error is a
 // refusal.
 func (c *chat) fromCache(kind string) (bool, *call.Error) {
-	if c.a.o.Cache == nil || c.mocked || kind == "" {
+	if c.a.o.Cache == nil || c.mocked || kind == "" || c.theirs.any() {
 		return false, nil
 	}
 	q := wire.CacheQuery{

@@ -36,6 +36,7 @@ type chat struct {
 	kept cached
 	own  fallbacks
 
+	theirs   theirs
 	affinity call.Affinity
 	prefixes func() []string
 	// named is what prefixes has found, once it has looked; rename says that
@@ -124,6 +125,7 @@ func (c *chat) reset() {
 	c.mock, c.mocked, c.media, c.measured, c.limit, c.late = "", false, nil, false, 0, late{}
 	c.ping = nil
 	c.own = fallbacks{}
+	c.theirs = theirs{}
 	c.affinity, c.named, c.looked, c.rename = call.Affinity{}, nil, false, false
 	_ = c.request.Scan(nil) // lets go of the body
 }
@@ -221,8 +223,11 @@ func (c *chat) fail(err *call.Error) {
 
 // secrets are what must not come back from the upstream in use.
 func (c *chat) secrets() []redact.Secret {
-	if c.call.Deployment == nil {
+	switch {
+	case c.call.Deployment == nil:
 		return nil
+	case c.theirs.made != nil:
+		return c.theirs.made.Secrets
 	}
 	return c.call.Deployment.Secrets
 }
@@ -359,6 +364,9 @@ func invalidModel(route, model string) *call.Error {
 
 // Attempt implements call.Attempter.
 func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (failure *call.Error) {
+	if d, failure = c.lend(d); failure != nil {
+		return failure
+	}
 	c.limit = l.Timeout
 	if c.call.Stream {
 		c.limit = l.Stream
@@ -494,7 +502,7 @@ func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, dea
 	}
 	target := lane.Target()
 	request := call.Request{Method: http.MethodPost, URL: target.URL, TLS: target.TLS, Header: header, Body: c.out.b, Deadline: deadline}
-	resp, lease, err := c.a.o.Upstream.Do(ctx, &request)
+	resp, lease, err := c.upstream().Do(ctx, &request)
 	if err != nil {
 		c.sent(lease)
 	}

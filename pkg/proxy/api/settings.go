@@ -38,12 +38,10 @@ func jsonContent(h http.Header) *call.Error {
 // the body.
 func (c *chat) settings() *call.Error {
 	q, p := &c.request, &c.plan
-	for _, m := range clientCredentials {
-		if q.Has(m) {
-			return credentialRefused(m.String())
-		}
+	err := c.credentials()
+	if err != nil {
+		return err
 	}
-	var err *call.Error
 	seconds := func(into *time.Duration, members ...splice.Member) {
 		for _, m := range members {
 			if q.Has(m) && *into == 0 && err == nil {
@@ -87,7 +85,9 @@ func (c *chat) settings() *call.Error {
 		p.Fallbacks = c.own.names
 	}
 	p.KeepErrors, _ = q.Bool(splice.IncludeFallbackErrors)
-	p.DisableFallbacks, _ = q.Bool(splice.DisableFallbacks)
+	if off, ok := q.Bool(splice.DisableFallbacks); ok {
+		p.DisableFallbacks = p.DisableFallbacks || off
+	}
 	if text, ok := q.Text(splice.MockResponse); ok {
 		c.mock, c.mocked = string(text), true
 	}

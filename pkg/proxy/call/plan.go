@@ -38,6 +38,9 @@ type Plan struct {
 	// Affinity is what ties the call to the deployment of an earlier one; nil
 	// where nothing does.
 	Affinity *Affinity
+	// Foreign says that the call goes with a key of the client's: what becomes of
+	// it says nothing of the deployment.
+	Foreign bool
 	// WebSearch says that the request has a web search tool.
 	WebSearch bool
 	// ClientGone reports that nobody waits for the answer any more: no further

@@ -85,7 +85,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 // attempt makes one attempt and counts what became of it.
 func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
 	limits, callers := r.s.limits(r.p, n.Deployment)
-	o := outcome{n: n, callers: callers, counted: g.slots || r.s.counts}
+	o := outcome{n: n, foreign: r.p.Foreign, callers: callers, counted: g.slots || r.s.counts}
 	begun := false
 	if o.counted {
 		o.begin = r.s.o.mono()
@@ -108,6 +108,7 @@ func (r *run) attempt(ctx context.Context, g *group, n *Node) *call.Error {
 type outcome struct {
 	n       *Node
 	begin   int64
+	foreign bool // with a key of the client's
 	callers bool // the time limit was the caller's
 	counted bool // the attempt has taken a slot
 }
@@ -131,9 +132,12 @@ func (r *run) begun(o outcome) {
 
 // count keeps what became of an attempt.
 func (s *snapshot) count(c *call.Call, stream bool, o outcome, err *call.Error) {
-	if err == nil {
+	switch {
+	case o.foreign:
+		return
+	case err == nil:
 		s.succeeded(o.n)
-	} else {
+	default:
 		s.failed(o.n, err, o.callers)
 	}
 	if o.counted {

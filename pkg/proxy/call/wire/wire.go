@@ -9,6 +9,7 @@
 package wire
 
 import (
+	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
 )
@@ -45,6 +46,13 @@ type Lanes interface {
 	// Lane returns the way for a kind of call, or why there is none, in words for
 	// the client.
 	Lane(o Op) (Lane, error)
+}
+
+// Borrower makes deployments that differ in whose they are.
+type Borrower interface {
+	// Borrow returns d with a key of a client's, and its address where that is not
+	// empty.
+	Borrow(d *call.Deployment, key redact.Secret, base string) (*call.Deployment, error)
 }
 
 // Lane is the prepared way to one deployment. It is immutable.
