@@ -324,7 +324,7 @@ func TestADeploymentIsHeldToItsLimits(t *testing.T) {
 		last.Store("")
 		resp, body := ask(url)
 		if resp.StatusCode != 429 || !strings.Contains(body, tt.says) || !strings.Contains(body, `"type":"throttling_error"`) ||
-			!strings.Contains(body, `"code":"429"`) || resp.Header.Get("Llm_provider-Retry-After") != "60" || last.Load() != "" {
+			!strings.Contains(body, `"param":null,"code":"429"`) || resp.Header.Get("Llm_provider-Retry-After") != "60" || last.Load() != "" {
 			t.Errorf("%s: %d %v %s, upstream %v", tt.info, resp.StatusCode, resp.Header, body, last.Load())
 		}
 	}

@@ -215,7 +215,7 @@ func limitKey(n *Node, what string, minute int64) string {
 }
 
 func overLimit(what string, limit float64, used int64) *call.Error {
-	e := call.NewError(http.StatusTooManyRequests, "throttling_error", call.None,
+	e := call.NewError(http.StatusTooManyRequests, "throttling_error", "",
 		fmt.Sprintf("litellm.RateLimitError: Model rate limit exceeded. %s limit=%s, current usage=%d", what, plain(limit), used))
 	e.Class = call.ClassRateLimit
 	e.Header = http.Header{"Llm_provider-Retry-After": {"60"}}

@@ -257,7 +257,7 @@ func pyList(names []string) string {
 }
 
 func (r *run) noTag() *call.Error {
-	return call.NewError(http.StatusUnauthorized, call.None, call.None, fmt.Sprintf(
+	return call.NewError(http.StatusUnauthorized, "internal_server_error", "", fmt.Sprintf(
 		"Not allowed to access model due to tags configuration. Passed model=%s and tags=%s", r.p.Model, pyList(r.p.Tags)))
 }
 
