@@ -16,7 +16,7 @@ import (
 var inside = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10"), netip.MustParsePrefix("::/96"),
 }
 
 // public reports whether an address is one of the internet's.
@@ -45,6 +45,10 @@ func newOutside(o upstream.Options) *upstream.Client {
 		return nil
 	}}
 	o.Proxy = nil
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+		o.TLS.Certificates, o.TLS.GetClientCertificate = nil, nil // the operator's
+	}
 	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, address)
 	}
