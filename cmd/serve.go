@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -108,6 +109,9 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	defer said.wait()
 
 	proxy.TuneRuntime(os.Getenv)
+	if s.profile == 0 {
+		runtime.MemProfileRate = 0 // the tables of a profile that nobody can ask for are a megabyte
+	}
 	var g *gateway
 	if s.zero {
 		g, err = newZeroGateway(ctx, a, s, life, tree)

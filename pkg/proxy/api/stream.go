@@ -34,12 +34,18 @@ type streaming struct {
 	resp            call.Response
 	lease           call.Lease
 	waiter          call.Waiter // the body, if it can wait without a buffer
+
+	// What was read last: out goes to the client, and is valid until the exchange
+	// is used again.
+	out             []byte
+	readErr, tapErr error
+	unfinished      bool // the exchange has not been told of the end
 }
 
 // stream begins to serve an answer of server-sent events. Until the first event
 // nothing is sent, so that a failure before it is an ordinary error, or another
-// attempt. With the first event it returns call.Begun, and follow serves the
-// rest.
+// attempt. When the first event is there it returns call.Begun, and follow sends
+// it and the rest: what follows needs a stack without the router's frames.
 func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) (failure *call.Error) {
 	s := &c.live
 	*s = streaming{client: ctx, deployment: d, limits: l}
@@ -67,22 +73,21 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 		return c.refused(d, &s.resp, c.answer.b)
 	}
 	s.waiter, _ = s.resp.Body.(call.Waiter)
-	for c.call.Status == 0 {
+	for {
 		c.await()
-		over, failure := c.relay()
-		if over && c.call.Status == 0 {
+		c.read()
+		if len(s.out) > 0 {
+			return call.Begun
+		}
+		if over, failure := c.deliver(); over {
 			c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
 			c.sent(s.lease)
 			return failure
 		}
-		if over {
-			return c.finished(failure)
-		}
 	}
-	return call.Begun
 }
 
-// follow serves the rest of a stream that has begun. A failure is an event, and
+// follow serves a stream that has begun. A failure is an event, and
 // the stream ends without [DONE].
 func (c *chat) follow() *call.Error {
 	failure := call.Begun // unless it ends by itself
@@ -92,11 +97,12 @@ func (c *chat) follow() *call.Error {
 		c.plan.Ended(failure)
 	}()
 	for {
-		c.await()
-		if over, err := c.relay(); over {
+		if over, err := c.deliver(); over {
 			failure = c.finished(err)
 			return failure
 		}
+		c.await()
+		c.read()
 	}
 }
 
@@ -147,43 +153,53 @@ func (c *chat) await() {
 	}
 }
 
-// relay passes on what comes next. The stream is over when it says so, well if
-// there is no error.
-func (c *chat) relay() (over bool, failure *call.Error) {
+// read takes what comes next.
+func (c *chat) read() {
 	s := &c.live
-	n, readErr := s.resp.Body.Read(c.exchange.Space())
+	var n int
+	n, s.readErr = s.resp.Body.Read(c.exchange.Space())
 	s.dog.heard()
-	out, tapErr := c.exchange.Advance(n)
-	if readErr != nil && tapErr == nil && !c.exchange.Done() && errors.Is(readErr, io.EOF) {
-		if len(out) > 0 {
-			if err := c.push(out, nil); err != nil {
-				return true, err
-			}
+	s.out, s.tapErr = c.exchange.Advance(n)
+	s.unfinished = s.readErr != nil && s.tapErr == nil && !c.exchange.Done() && errors.Is(s.readErr, io.EOF)
+	if s.unfinished && len(s.out) == 0 {
+		s.unfinished = false
+		s.out, s.tapErr = c.exchange.Finish()
+	}
+}
+
+// deliver passes on what was read. The stream is over when it says so, well if
+// there is no error.
+func (c *chat) deliver() (over bool, failure *call.Error) {
+	s := &c.live
+	if s.unfinished {
+		s.unfinished = false
+		if err := c.push(s.out, nil); err != nil {
+			return true, err
 		}
-		out, tapErr = c.exchange.Finish()
+		s.out, s.tapErr = c.exchange.Finish()
 	}
 	done := c.exchange.Done()
-	if len(out) > 0 {
+	if len(s.out) > 0 {
 		// What the end of the response follows at once leaves with it.
 		flusher, _ := c.x.w.(http.Flusher)
-		if readErr != nil && tapErr == nil && done && c.kept.events == nil {
+		if s.readErr != nil && s.tapErr == nil && done && c.kept.events == nil {
 			flusher = nil
 		}
-		if err := c.push(out, flusher); err != nil {
+		if err := c.push(s.out, flusher); err != nil {
 			return true, err
 		}
 	}
 	switch {
-	case tapErr != nil:
-		return true, c.a.o.Classify.Stream(s.deployment, tapErr)
+	case s.tapErr != nil:
+		return true, c.a.o.Classify.Stream(s.deployment, s.tapErr)
 	case done:
-		if readErr == nil {
+		if s.readErr == nil {
 			c.drain()
 		}
 		c.keepStream()
 		return true, nil
-	case readErr != nil:
-		return true, c.cut(readErr)
+	case s.readErr != nil:
+		return true, c.cut(s.readErr)
 	}
 	return false, nil
 }
