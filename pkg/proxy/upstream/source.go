@@ -70,7 +70,6 @@ func (s *source) fill() error {
 	if s.err != nil {
 		return s.err
 	}
-	s.release()
 	if s.r > 0 {
 		s.w = copy(s.buf[:], s.buf[s.r:s.w])
 		s.r = 0

@@ -14,7 +14,8 @@ import (
 const canAsk = true
 
 // tryRead reads what the socket has, and reports whether that is the end of the
-// waiting. It takes a buffer when there is something to put into it.
+// waiting. It gives an empty buffer back before the wait, and takes one
+// when there may be something to put into it.
 func (s *source) tryRead(fd uintptr) bool {
 	if s.buf == nil {
 		s.buf = readBuffers.Get().(*[readBuffer]byte)
