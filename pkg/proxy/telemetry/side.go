@@ -1,21 +1,25 @@
 package telemetry
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// sidePatience is how long what is being served may take to end.
+const sidePatience = 2 * time.Second
 
 // Side is a small listener beside the gateway's: for metrics, or for profiles.
 type Side struct {
 	listener net.Listener
 	server   *http.Server
 	wait     sync.WaitGroup
+	open     atomic.Int64 // connections
 }
 
 // ListenSide serves h on an address of its own until Close. what names it in
@@ -32,6 +36,14 @@ func ListenSide(what string, open func(address string) (net.Listener, error), ho
 	s := &Side{listener: l, server: &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}}
+	s.server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			s.open.Add(-1)
+		}
+	}
 	s.wait.Go(func() { _ = s.server.Serve(l) })
 	return s, nil
 }
@@ -42,14 +54,15 @@ func (s *Side) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
 // Close ends the listener and what it serves.
 func (s *Side) Close() {
 	// The listener first: a connection that it has just given out is not yet
-	// known to Shutdown, which would end before it is answered.
+	// known to the server. Shutdown would not answer it either: net/http drops a
+	// request that it has read when one has begun.
 	_ = s.listener.Close()
 	s.wait.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if s.server.Shutdown(ctx) != nil {
-		_ = s.server.Close()
+	s.server.SetKeepAlivesEnabled(false)
+	for end := time.Now().Add(sidePatience); s.open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
+	_ = s.server.Close()
 }
 
 // OnlyMetrics serves h on /metrics and nothing else.

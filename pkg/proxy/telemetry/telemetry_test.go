@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -223,4 +224,30 @@ func TestProfilesAreForThisMachineOnly(t *testing.T) {
 	if strings.Contains(w.Body.String(), "test.") { // arguments may hold keys
 		t.Errorf("the command line is served: %q", w.Body.String())
 	}
+}
+
+// A connection that was made before the end is answered, also when its request
+// comes while the listener is being closed.
+func TestASideListenerAnswersWhatHasConnected(t *testing.T) {
+	side, err := ListenSide("the metrics port", nil, "127.0.0.1", 0, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "here") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", side.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for side.open.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	done := make(chan struct{})
+	go func() { side.Close(); close(done) }()
+	time.Sleep(50 * time.Millisecond)
+	io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200") || !strings.HasSuffix(string(answer), "here") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	<-done
 }
