@@ -67,6 +67,7 @@ var known = []difference{
 
 	is("absent .*", "(status [0-9]+, ours 501|error|detail|header missing|content-type|body).*", "endpoints that are not served, or need a database, answer 501"),
 	is("absent (GET /cache/redis/info|POST /cache/(delete|flushall))", "(status 500, ours 503|detail).*", "the same words for every endpoint of a cache that is not there"),
+	is("control retries as a word", "status 200, ours 400.*", "a number of retries that is none is refused; LiteLLM ignores it while nothing fails"),
 	is("control public hub", "status 200, ours 401.*", "endpoints that are not served answer callers with a key"),
 	is("image variation|translation", "status 404, ours 200.*", "LiteLLM does not serve image variations and translations"),
 	is("get /(v1/)?model/info", "body (lacks|adds) .data\\[\\].(litellm_params|model_info)\\..*", "what llmgw knows of a model, not every column of LiteLLM's price list"),
