@@ -60,14 +60,14 @@ func peak(t testing.TB, pid int) int64 {
 	}
 	_, rest, ok := strings.Cut(string(text), "VmHWM:")
 	if !ok {
-		t.Skip("this system does not tell the peak")
+		t.Skip("/proc/PID/status has no VmHWM here, so that the peak of a process cannot be read: run the test on an ordinary Linux")
 	}
 	n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200); err != nil {
-		t.Skip("this system does not forget the peak: ", err)
+		t.Skip("/proc/PID/clear_refs cannot be written here, so that a peak cannot be measured anew: run the test as root on an ordinary Linux: ", err)
 	}
 	return n << 10
 }

@@ -228,7 +228,7 @@ func FuzzCostIsNeverNegativeNorMoreThanTheDearestRate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, prompt, read, write, write1h, audio, completion, reasoning int64) {
 		lim := int64(1 << 40)
 		if prompt > lim || completion > lim {
-			t.Skip()
+			return
 		}
 		one := Rate{Base: 1, Set: true}
 		p := Price{Input: one, Output: one, CacheRead: one, CacheWrite: one, CacheWrite1h: one, AudioIn: one, Reasoning: one}

@@ -50,11 +50,11 @@ func FuzzNamePattern(f *testing.F) {
 	f.Fuzz(func(t *testing.T, e, name string) {
 		re, err := regexp.Compile(e)
 		if err != nil || strings.Contains(e, "(?") || strings.Contains(e, `\Q`) {
-			t.Skip() // flags and quotations reach over bars; the table has none
+			return // flags and quotations reach over bars; the table has none
 		}
 		for _, alt := range alternatives(e) {
 			if _, err := regexp.Compile(alt); err != nil {
-				t.Skip()
+				return
 			}
 		}
 		if got, want := newNamePattern(e).matches(name), re.MatchString(name); got != want {
