@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ type lab struct {
 	mock     *exec.Cmd
 	mockURL  string
 	proxies  []*proxy
+	cached   *proxy // llmgw with its cache in memory on
 	notes    []string
 	ready    time.Duration // of llmgw serve, from its start
 }
@@ -95,6 +97,9 @@ func (l *lab) startProxies(ctx context.Context) error {
 	if err := l.startServe(ctx); err != nil {
 		return fmt.Errorf("start llmgw serve: %w", err)
 	}
+	if err := l.startCached(ctx); err != nil {
+		return fmt.Errorf("start llmgw serve with a cache: %w", err)
+	}
 	time.Sleep(500 * time.Millisecond) // let start-up work settle before "idle" is read
 	for _, p := range l.proxies {
 		p.idle = resident(p.pid())
@@ -166,7 +171,11 @@ func (l *lab) startNginx(ctx context.Context) error {
 	}
 	cmd := pinned(1, path, "-p", l.dir, "-c", conf)
 	p := &proxy{name: "nginx", url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, "nginx.err")}
-	return l.begin(ctx, p, "/v1/models")
+	if err := l.begin(ctx, p, "/v1/models"); err != nil {
+		return err
+	}
+	l.proxies = append(l.proxies, p)
+	return nil
 }
 
 const serveConf = `model_list:
@@ -178,6 +187,11 @@ const serveConf = `model_list:
   - model_name: mock/itl-5ms
     litellm_params:
       model: openai/mock/itl-5ms/x
+      api_base: %[1]s/v1
+      api_key: upstream
+  - model_name: mock/itl-20ms
+    litellm_params:
+      model: openai/mock/itl-20ms/x
       api_base: %[1]s/v1
       api_key: upstream
   - model_name: mock/itl-50ms
@@ -192,26 +206,54 @@ general_settings:
 // startServe starts the gateway with its whole default path on: key, routing,
 // accounting, counters, response headers. Only the access log is off.
 func (l *lab) startServe(ctx context.Context) error {
-	port, err := freePort()
+	start := time.Now()
+	p, err := l.serve(ctx, "llmgw", serveConf)
 	if err != nil {
 		return err
 	}
-	conf := filepath.Join(l.dir, "config.yaml")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, serveConf, l.mockURL, masterKey), 0o600); err != nil {
-		return err
+	l.ready = time.Since(start)
+	l.proxies = append(l.proxies, p)
+	return nil
+}
+
+// cachedName is the gateway that answers from its cache.
+const cachedName = "llmgw, cache"
+
+// startCached starts a second gateway, which answers from its cache.
+func (l *lab) startCached(ctx context.Context) (err error) {
+	l.cached, err = l.serve(ctx, cachedName, serveConf+"litellm_settings: {cache: true, cache_params: {type: local}}\n")
+	return err
+}
+
+func (l *lab) serve(ctx context.Context, name, text string) (*proxy, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	conf := filepath.Join(l.dir, fmt.Sprintf("config-%d.yaml", port))
+	if err := os.WriteFile(conf, fmt.Appendf(nil, text, l.mockURL, masterKey), 0o600); err != nil {
+		return nil, err
 	}
 	cmd := pinned(1, l.bin, "serve", "--config", conf, "--host", "127.0.0.1", "--port", strconv.Itoa(port))
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "XDG_STATE_HOME=" + l.dir, "GOMAXPROCS=1",
 		"LITELLM_LOG=ERROR", "LITELLM_MODE=PRODUCTION",
 	}
-	p := &proxy{name: "llmgw", url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, "serve.err")}
-	start := time.Now()
-	if err := l.begin(ctx, p, "/health/readiness"); err != nil {
-		return err
+	p := &proxy{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, fmt.Sprintf("serve-%d.err", port))}
+	return p, l.begin(ctx, p, "/health/readiness")
+}
+
+// of are the proxies that a scenario is sent through. What a proxy delays is
+// counted from the mock, asked without one; an answer from a cache is held
+// against answers through the other proxies.
+func (l *lab) of(s scenario) []*proxy {
+	switch {
+	case s.delay != nil:
+		return append([]*proxy{{name: direct, url: l.mockURL, cmd: l.mock}}, l.proxies...)
+	case s.same:
+		return append(slices.DeleteFunc(slices.Clone(l.proxies), func(p *proxy) bool { return p.name == "llmgw" }), l.cached)
 	}
-	l.ready = time.Since(start)
-	return nil
+	return l.proxies
 }
 
 // begin starts a proxy and waits until a path answers 200.
@@ -234,7 +276,6 @@ func (l *lab) begin(ctx context.Context, p *proxy, path string) error {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				l.proxies = append(l.proxies, p)
 				return nil
 			}
 		}
@@ -253,9 +294,17 @@ func (l *lab) begin(ctx context.Context, p *proxy, path string) error {
 	return fmt.Errorf("%s was not ready within 15 s: %s", p.name, strings.TrimSpace(string(b)))
 }
 
+// all are the processes on the CPU of the proxies.
+func (l *lab) all() []*proxy {
+	if l.cached == nil {
+		return l.proxies
+	}
+	return append(slices.Clip(l.proxies), l.cached)
+}
+
 // stop ends all processes, each by its own number.
 func (l *lab) stop() {
-	for _, p := range l.proxies {
+	for _, p := range l.all() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	if l.mock != nil {
@@ -263,7 +312,7 @@ func (l *lab) stop() {
 		_ = l.mock.Wait()
 	}
 	time.Sleep(200 * time.Millisecond)
-	for _, p := range l.proxies {
+	for _, p := range l.all() {
 		_ = p.cmd.Process.Kill()
 	}
 }

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -32,7 +33,10 @@ type scenario struct {
 	Name   string
 	stream bool
 	model  string
-	body   int // bytes
+	body   int  // bytes
+	tokens int  // that the answer is asked for; 0 leaves it to the mock
+	same   bool // every request is the same one, for a cache
+	delay  *delay
 }
 
 var scenarios = []scenario{
@@ -40,6 +44,11 @@ var scenarios = []scenario{
 	{Name: "16kb", model: "mock/plain", body: 16_459},
 	{Name: "paced", model: "mock/itl-5ms", stream: true},
 	{Name: "unpaced", model: "mock/plain", stream: true},
+	{Name: "hit", model: "mock/plain", same: true},
+	{Name: "alone", model: "mock/plain", delay: &delay{what: "one connection", of: latency}},
+	{Name: "first", model: "mock/itl-5ms", stream: true, tokens: 2, delay: &delay{what: "first event, one connection", of: firstEvent}},
+	{Name: "gap", model: "mock/itl-20ms", stream: true, delay: &delay{what: "gap of 20 ms, one connection", of: gap, longer: 4}},
+	{Name: "half", model: "mock/plain", delay: &delay{what: "half of llmgw's CPU in use", of: latency, half: true}},
 }
 
 type options struct {
@@ -61,7 +70,7 @@ func main() {
 	flag.DurationVar(&o.warmup, "warmup", time.Second, "warm-up of each measurement")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each measurement")
 	flag.IntVar(&o.users, "users", 64, "connections")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,memory,lost,left)")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,hit,alone,first,gap,half,memory,lost,left)")
 	flag.IntVar(&o.streams, "streams", 1000, "concurrent streams of the memory measurement")
 	flag.IntVar(&o.lost, "lost", 10_000, "streams of the count of lost ones")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the order")
@@ -124,14 +133,29 @@ func run(ctx context.Context, o options) error {
 			if !o.wants(s.Name) {
 				continue
 			}
-			for _, i := range rng.Perm(len(lab.proxies)) {
-				p := lab.proxies[i]
+			proxies := lab.of(s)
+			edit, err := s.delay.load(res)
+			if err != nil {
+				return err
+			}
+			if s.delay != nil && !s.delay.half {
+				if err := lab.spread(true); err != nil {
+					return err
+				}
+			}
+			for _, i := range rng.Perm(len(proxies)) {
+				p := proxies[i]
 				fmt.Fprintf(os.Stderr, "\rround %d/%d  %-8s %-14s", round+1, o.rounds, s.Name, p.name)
-				rep, err := measure(ctx, o, p, s, nil)
+				rep, err := measure(ctx, o, p, s, edit)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", p.name, s.Name, err)
 				}
 				res.add(round, s, p.name, rep)
+			}
+			if s.delay != nil && !s.delay.half {
+				if err := lab.spread(false); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -179,7 +203,7 @@ func measure(ctx context.Context, o options, p *proxy, s scenario, edit func(*be
 		Target: target, Keys: []redact.Secret{redact.New(masterKey)}, Model: s.model,
 		Scenarios: []bench.Weighted{{Scenario: bench.Chat, Weight: 1}}, Concurrency: o.users,
 		Warmup: o.warmup, Duration: o.length, RequestTimeout: 30 * time.Second, Drain: 5 * time.Second,
-		Payload: bench.Payload{PromptTokens: 6, OutputTokens: -1, BodyBytes: s.body, Unique: true},
+		Payload: bench.Payload{PromptTokens: 6, OutputTokens: cmp.Or(s.tokens, -1), BodyBytes: s.body, Unique: !s.same},
 		PIDs:    []int{p.pid()}, Seed: 1,
 	}
 	if s.stream {

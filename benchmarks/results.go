@@ -77,26 +77,32 @@ func newResults(o options, l *lab) *results {
 	return r
 }
 
+// cell finds what was measured, an empty cell where nothing was.
 func (r *results) cell(scenario, proxy string) *Cell {
 	for _, c := range r.Cells {
 		if c.Scenario == scenario && c.Proxy == proxy {
 			return c
 		}
 	}
-	c := &Cell{Scenario: scenario, Proxy: proxy}
-	r.Cells = append(r.Cells, c)
-	return c
+	return &Cell{Scenario: scenario, Proxy: proxy}
 }
 
 func (r *results) add(_ int, s scenario, proxy string, rep *bench.Report) {
 	c, b := r.cell(s.Name, proxy), &rep.Results[0]
+	if len(c.RPS) == 0 {
+		r.Cells = append(r.Cells, c)
+	}
 	c.CPU = append(c.CPU, rep.Resources.CPUPerRequest)
 	if s.stream {
 		c.PerEvent = append(c.PerEvent, rep.Resources.CPUPerEvent)
 	}
 	c.RPS = append(c.RPS, b.RPS)
-	if b.Latency != nil {
-		c.P50, c.P99 = append(c.P50, b.Latency.P50), append(c.P99, b.Latency.P99)
+	q := b.Latency
+	if s.delay != nil {
+		q = s.delay.of(b)
+	}
+	if q != nil {
+		c.P50, c.P99 = append(c.P50, q.P50), append(c.P99, q.P99)
 	}
 	c.Failed += b.Requests - b.Completed
 	c.Wrong += b.Lost + b.Repeated + b.Crossed
@@ -143,20 +149,24 @@ func (r *results) table(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s, %s; one CPU and GOMAXPROCS=1 for the proxy\n", r.Machine, r.Go, r.Start)
 	fmt.Fprintf(w, "ratios are of the same round: median [lowest-highest]\n\n")
 	for _, s := range scenarios {
-		if len(r.cell(s.Name, r.proxies[0]).CPU) == 0 {
+		if s.delay != nil || len(r.cell(s.Name, r.proxies[0]).CPU) == 0 {
 			continue
 		}
 		unit := "us/request"
 		if s.stream {
 			unit = "us/event"
 		}
-		fmt.Fprintf(w, "%-8s %-13s %-24s %-20s %-20s %8s %6s %6s\n", s.Name, "", unit, "x ReverseProxy", "x nginx", "req/s", "failed", "wrong")
-		for _, name := range r.proxies {
+		fmt.Fprintf(w, "%-8s %-13s %-24s %-20s %-20s %8s %7s %6s %6s\n", s.Name, "", unit, "x ReverseProxy", "x nginx", "req/s", "p99 ms", "failed", "wrong")
+		for _, name := range append(slices.Clip(r.proxies), cachedName) {
 			c := r.cell(s.Name, name)
-			fmt.Fprintf(w, "%-8s %-13s %-24s %-20s %-20s %8.0f %6d %6d\n", "", name, spread(c.cost(), 1),
-				spread(ratio(c, r.cell(s.Name, "ReverseProxy")), 2), spread(ratio(c, r.cell(s.Name, "nginx")), 2), median(c.RPS), c.Failed, c.Wrong)
+			if len(c.CPU) == 0 {
+				continue
+			}
+			fmt.Fprintf(w, "%-8s %-13s %-24s %-20s %-20s %8.0f %7.1f %6d %6d\n", "", c.Proxy, spread(c.cost(), 1),
+				spread(ratio(c, r.cell(s.Name, "ReverseProxy")), 2), spread(ratio(c, r.cell(s.Name, "nginx")), 2), median(c.RPS), median(floats(c.P99))/1000, c.Failed, c.Wrong)
 		}
 	}
+	r.delays(w)
 	fmt.Fprintf(w, "\n%-22s %12s %20s %24s\n", "", "RSS idle", fmt.Sprintf("at %d streams", r.streams), "streams lost")
 	for _, m := range r.Memory {
 		streams, lost := "-", "-"
@@ -223,13 +233,21 @@ func spread(v []float64, digits int) string {
 	return fmt.Sprintf("%.*f [%.*f-%.*f]", digits, median(v), digits, slices.Min(v), digits, slices.Max(v))
 }
 
+// cpus counts those of the machine; NumCPU counts only those we are pinned to.
+func cpus() int {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	return strings.Count("\n"+string(b), "\nprocessor")
+}
+
 func machine() string {
-	name, cpus := "unknown CPU", runtime.NumCPU()
+	name := "unknown CPU"
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, rest, ok := strings.Cut(string(b), "model name"); ok {
 			line, _, _ := strings.Cut(rest, "\n")
 			name = strings.TrimSpace(strings.TrimLeft(line, " \t:"))
-			cpus = strings.Count(string(b), "\nprocessor") + 1 // NumCPU counts only those we are pinned to
 		}
 	}
 	kernel := runtime.GOOS
@@ -242,5 +260,5 @@ func machine() string {
 			load = ", load average " + f[0]
 		}
 	}
-	return fmt.Sprintf("%d x %s, %s%s", cpus, name, kernel, load)
+	return fmt.Sprintf("%d x %s, %s%s", cpus(), name, kernel, load)
 }
