@@ -68,6 +68,10 @@ func TestKeyNamespace(t *testing.T) {
 	if !strings.HasPrefix(plain, "llmgw1:") || len(plain) != len("llmgw1:")+64 {
 		t.Errorf("key %q", plain)
 	}
+	const spaced = `{"tools": [],"model":"gpt", "messages":[ {"role":"user", "content":"hi  \"there\""} ], "temperature":0.2 }`
+	if got := key(Options{}, spaced); got != "llmgw1:1da99d8500e5576138a5e44e4845ef3f400985d52a49d70ab5365e6776c18f9f" {
+		t.Errorf("key %q: entries that another version has kept are not found", got)
+	}
 	if got := key(Options{Namespace: "prod"}, hello); got != "prod:"+plain {
 		t.Errorf("with a namespace %q, want prod: and the same", got)
 	}

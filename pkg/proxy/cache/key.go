@@ -3,10 +3,11 @@ package cache
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
@@ -33,38 +34,80 @@ func (c *Cache) key(q *wire.CacheQuery, control controls, element []byte) string
 		list = append(list, member{name, value})
 	})
 	slices.SortFunc(list, func(a, b member) int { return bytes.Compare(a.name, b.name) })
-	h := sha256.New()
-	field := func(text string) {
-		// A length in front keeps two fields from running into each other.
-		var n [4]byte
-		n[0], n[1], n[2], n[3] = byte(len(text)>>24), byte(len(text)>>16), byte(len(text)>>8), byte(len(text))
-		h.Write(n[:])
-		h.Write([]byte(text))
-	}
-	field(q.Kind)
+	text := keyText.Get().(*[]byte)
+	defer keyText.Put(text)
+	t := appendField((*text)[:0], q.Kind)
 	if group, ok := c.o.Groups[q.Model]; ok {
-		field(group)
+		t = appendField(t, group)
 	} else {
-		field(q.Model)
+		t = appendField(t, q.Model)
 	}
 	switch {
 	case q.Caller == nil:
 	case c.o.Scope == "key":
-		field(q.Caller.KeyHash)
+		t = appendField(t, q.Caller.KeyHash)
 	case c.o.Scope == "team":
-		field(q.Caller.TeamID)
+		t = appendField(t, q.Caller.TeamID)
 	}
-	var space bytes.Buffer
 	for _, m := range list {
-		space.Reset()
-		if json.Compact(&space, m.value) != nil {
-			space.Write(m.value)
-		}
-		field(string(m.name))
-		field(space.String())
+		t = appendField(t, m.name)
+		begin := len(t)
+		t = appendDense(append(t, 0, 0, 0, 0), m.value)
+		binary.BigEndian.PutUint32(t[begin:], uint32(len(t)-begin-4))
 	}
-	sum := h.Sum(nil)
-	return c.prefix(control.namespace) + hex.EncodeToString(sum)
+	sum := sha256.Sum256(t)
+	if *text = t; cap(t) > maxKeyText {
+		*text = nil
+	}
+	return c.prefix(control.namespace) + hex.EncodeToString(sum[:])
+}
+
+// keyText holds what keys are made of while they are hashed: a few hundred
+// bytes as a rule, as much as a request's body at most.
+var keyText = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeyText = 64 << 10
+
+// appendField appends a text behind its length, which keeps two fields from
+// running into each other.
+func appendField[T string | []byte](dst []byte, text T) []byte {
+	return append(binary.BigEndian.AppendUint32(dst, uint32(len(text))), text...)
+}
+
+// appendDense appends a JSON value without the white space between its parts,
+// as json.Compact does. Space that no comma, colon or bracket touches, which no
+// valid value has, stays as one blank, so that only valid spellings of one value
+// come out equal.
+func appendDense(dst, value []byte) []byte {
+	structural := func(b byte) bool {
+		switch b {
+		case '{', '}', '[', ']', ',', ':':
+			return true
+		}
+		return false
+	}
+	from, quoted := 0, false // what begins at from is not appended yet
+	for i := 0; i < len(value); i++ {
+		b := value[i]
+		switch {
+		case b == '"':
+			quoted = !quoted
+		case quoted && b == '\\':
+			i++
+		case quoted || b != ' ' && b != '\t' && b != '\n' && b != '\r':
+		default:
+			end := i + 1
+			for end < len(value) && (value[end] == ' ' || value[end] == '\t' || value[end] == '\n' || value[end] == '\r') {
+				end++
+			}
+			dst = append(dst, value[from:i]...)
+			if i > 0 && end < len(value) && !structural(value[i-1]) && !structural(value[end]) {
+				dst = append(dst, ' ')
+			}
+			from, i = end, end-1
+		}
+	}
+	return append(dst, value[min(from, len(value)):]...)
 }
 
 // prefix is what stands before the hash. The request's namespace lies inside
