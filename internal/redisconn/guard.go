@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,18 @@ type GuardOptions struct {
 	// Report is told when the circuit opens, with the cause, and when it closes,
 	// with nil. It may be nil and must not block.
 	Report func(err error)
+	// Skipped is told of every use that does not happen; nil for nobody.
+	Skipped func()
+}
+
+// Circuit is what a Guard has done so far.
+type Circuit struct {
+	// Open says that Redis is left alone, HalfOpen that one caller tries it.
+	Open, HalfOpen bool
+	// Opened, Tried and Closed are how often it turned to each state.
+	Opened, Tried, Closed int64
+	// Timeouts and Refusals are the failures that counted.
+	Timeouts, Refusals int64
 }
 
 // Guard keeps a Redis that is gone, slow or hanging from costing more than a
@@ -43,6 +56,8 @@ type Guard struct {
 	opened  atomic.Int64
 	trying  atomic.Bool
 	skipped atomic.Int64
+	// what Circuit tells: touched where something fails, not on the way of uses.
+	opens, tries, closes, timeouts, refusals atomic.Int64
 }
 
 // NewGuard guards a client.
@@ -63,9 +78,13 @@ func (g *Guard) Do(ctx context.Context, bound time.Duration, f func(context.Cont
 	if opened := g.opened.Load(); opened != 0 {
 		if time.Since(g.start)-time.Duration(opened) < g.o.Recovery || !g.trying.CompareAndSwap(false, true) {
 			g.skipped.Add(1)
+			if g.o.Skipped != nil {
+				g.o.Skipped()
+			}
 			return ErrOpen
 		}
 		probe = true
+		g.tries.Add(1)
 		defer g.trying.Store(false)
 	}
 	limited, cancel := context.WithTimeout(ctx, bound)
@@ -74,20 +93,38 @@ func (g *Guard) Do(ctx context.Context, bound time.Duration, f func(context.Cont
 	switch {
 	case err == nil, errors.Is(err, redis.Nil), answered(err):
 		g.failures.Store(0)
-		if g.opened.Swap(0) != 0 && g.o.Report != nil {
-			g.o.Report(nil)
+		if g.opened.Swap(0) != 0 {
+			g.closes.Add(1)
+			if g.o.Report != nil {
+				g.o.Report(nil)
+			}
 		}
 	case ctx.Err() != nil:
 		// The caller has given up; that says nothing about Redis.
 	default:
 		n := g.failures.Add(1)
+		if TimedOut(err) {
+			g.timeouts.Add(1)
+		} else {
+			g.refusals.Add(1)
+		}
 		if probe || n >= int64(g.o.Failures) {
-			if g.opened.Swap(int64(time.Since(g.start))) == 0 && g.o.Report != nil {
+			was := g.opened.Swap(int64(time.Since(g.start)))
+			if was == 0 || probe {
+				g.opens.Add(1)
+			}
+			if was == 0 && g.o.Report != nil {
 				g.o.Report(err)
 			}
 		}
 	}
 	return err
+}
+
+// TimedOut reports whether an error says that Redis did not answer in time.
+func TimedOut(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 }
 
 // answered reports whether an error is the server's answer to the command: a
@@ -107,6 +144,15 @@ func answered(err error) bool {
 
 // Open reports whether Redis is left alone at the moment.
 func (g *Guard) Open() bool { return g.opened.Load() != 0 }
+
+// Circuit returns what has happened so far.
+func (g *Guard) Circuit() Circuit {
+	open := g.opened.Load() != 0
+	return Circuit{
+		Open: open, HalfOpen: open && g.trying.Load(),
+		Opened: g.opens.Load(), Tried: g.tries.Load(), Closed: g.closes.Load(), Timeouts: g.timeouts.Load(), Refusals: g.refusals.Load(),
+	}
+}
 
 // Skipped is how many uses did not happen because the circuit was open.
 func (g *Guard) Skipped() int64 { return g.skipped.Load() }

@@ -115,7 +115,7 @@ func TestTheCacheAnswersTheSecondRequest(t *testing.T) {
 		mu.Lock()
 		cached := 0
 		for _, c := range calls {
-			if c.Cached && c.Usage.TotalTokens == 9 && c.Deployment == nil && c.Status == 200 {
+			if c.Cached && c.Usage.TotalTokens == 9 && c.CachedFrom != "" && c.Status == 200 {
 				cached++
 			}
 		}

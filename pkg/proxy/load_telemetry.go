@@ -23,6 +23,7 @@ func (l *loader) telemetry() {
 	if l.callback("prometheus") {
 		l.c.Telemetry.Metrics = l.metrics(s)
 	}
+	l.services(s.Get("service_callback"))
 	l.c.Telemetry.MetricsOpen = !l.tree.LiteLLM().RequireAuthForMetrics.V
 	compat := l.tree.Section("llmgw").Get("compat")
 	switch l.text(compat) {
@@ -35,6 +36,21 @@ func (l *loader) telemetry() {
 		}
 		if m := l.c.Telemetry.Metrics; m != nil && m.Buckets == nil {
 			m.Buckets = metrics.OldBuckets
+		}
+	}
+}
+
+// services reads who is told of the services that the gateway is made of.
+func (l *loader) services(n *config.Node) {
+	for _, name := range l.names(n) {
+		switch name {
+		case "prometheus_system":
+			l.c.Telemetry.System = true
+			if l.c.Telemetry.Metrics == nil && !l.callback("prometheus") {
+				l.report(finding.Warning, n, "%s: prometheus_system is shown on /metrics, which litellm_settings.callbacks: [prometheus] or --prometheus-metrics-port switches on", n.Path())
+			}
+		default:
+			l.report(finding.Warning, n, "%s: %q is told nothing of Redis and the other services by llmgw; prometheus_system keeps metrics of them", n.Path(), name)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,9 @@ type Telemetry struct {
 	// configured labels.
 	Metrics *metrics.Options
 	Custom  metrics.Custom
+	// System adds the metrics of Redis, the router and what else the gateway is
+	// made of.
+	System bool
 	// MetricsOpen shows them without a key, MetricsPort on a port of its own.
 	MetricsOpen bool
 	MetricsPort int
@@ -51,11 +55,15 @@ type observers struct {
 	secrets *redact.Known
 	// deployments by their id, for events that name one.
 	deployments atomic.Pointer[map[string]*call.Deployment]
+	// limits are those of model groups, a minute.
+	limits atomic.Pointer[map[string]limit]
 }
+
+type limit struct{ requests, tokens float64 }
 
 // observe prepares what is told about calls, and lets the router tell what only
 // it knows.
-func (p *Proxy) observe(c *Config) (*observers, error) {
+func (p *Proxy) observe(c *Config, state *shared) (*observers, error) {
 	o := &observers{c: &c.Telemetry, secrets: redact.NewKnown(c.Secrets()...)}
 	if o.c.MetricsPort != 0 && o.c.Metrics == nil {
 		o.c.Metrics = &metrics.Options{}
@@ -64,8 +72,8 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 		o.closeOutputs()
 		return nil, err
 	}
-	o.listens(c)
 	if o.c.Metrics == nil {
+		o.listens(c)
 		return o, nil
 	}
 	m := *o.c.Metrics
@@ -73,21 +81,40 @@ func (p *Proxy) observe(c *Config) (*observers, error) {
 	m.InFlight = func() int64 { return p.live.Load().api.InFlight() }
 	m.Refused = func() int64 { return p.queue.Refused() }
 	m.Flush = func() { p.queue.Flush() }
+	m.System = o.c.System
+	m.Limits = func(group string) (float64, float64) {
+		l := (*o.limits.Load())[group]
+		return l.requests, l.tokens
+	}
+	m.Circuits = state.circuits
 	var err error
 	if o.metrics, err = metrics.New(m); err != nil {
 		o.closeOutputs()
 		return nil, err
 	}
+	if state.watch != nil {
+		state.watch.system.Store(o.metrics.System())
+	}
+	o.listens(c)
 	return o, nil
 }
 
-// listens makes the router of a configuration tell of its cooldowns.
+// listens makes the router of a configuration tell of its cooldowns, and of how
+// long it took to choose where that is asked for.
 func (o *observers) listens(c *Config) {
-	deployments := map[string]*call.Deployment{}
+	deployments, limits := map[string]*call.Deployment{}, map[string]limit{}
 	for _, d := range c.Deployments {
 		deployments[d.ID] = d
+		if d.RPM > 0 || d.TPM > 0 {
+			l := limits[d.Group]
+			limits[d.Group] = limit{l.requests + d.RPM, l.tokens + d.TPM}
+		}
 	}
 	o.deployments.Store(&deployments)
+	o.limits.Store(&limits)
+	if o.metrics != nil && o.metrics.System() != nil {
+		c.Router.OnPick = o.metrics.System().Picked
+	}
 	if o.c.Metrics == nil && o.alerts == nil {
 		return
 	}
@@ -149,7 +176,7 @@ func (o *observers) cooled(d call.Cooldown) {
 		return
 	}
 	if o.metrics != nil {
-		o.metrics.Cooled(target, d.Status)
+		o.metrics.Cooled(target, d.Status, d.For)
 	}
 	if o.alerts != nil {
 		o.alerts.Cooled(target, d)
@@ -171,12 +198,32 @@ func (o *observers) handlers(a *api.Options, host string) {
 		return
 	}
 	a.Metrics = o.metrics.Handler()
+	a.Stranger = o.metrics.Stranger
+	if system := o.metrics.System(); system != nil {
+		a.Identify = timedIdentifier{a.Identify, system}
+	}
 	ip := net.ParseIP(host)
 	a.MetricsOpen = o.c.MetricsOpen || host == "localhost" || ip != nil && ip.IsLoopback()
 	if len(o.c.Custom.Metadata)+len(o.c.Custom.Tags) > 0 {
 		custom := o.c.Custom
 		a.Labels = func(l api.LabelSource) string { return custom.Values(l.Metadata(), l.Tags) }
 	}
+}
+
+// timedIdentifier counts who was let in, and how long that took.
+type timedIdentifier struct {
+	of     api.Identifier
+	system *metrics.System
+}
+
+// Identify implements api.Identifier.
+func (t timedIdentifier) Identify(r *http.Request) (*call.Identity, *call.Error) {
+	begin := time.Now()
+	who, err := t.of.Identify(r)
+	if err == nil {
+		t.system.Authenticated(time.Since(begin))
+	}
+	return who, err
 }
 
 // test sends something to a service that is configured, so that an operator sees
@@ -247,6 +294,11 @@ func (o *observers) listen(host string, bind func(name, address string) (net.Lis
 
 // settle tells a batch of finished calls.
 func (o *observers) settle(batch []call.Call) {
+	for i := range batch {
+		if c := &batch[i]; c.CachedFrom != "" && c.Deployment == nil {
+			c.Deployment = o.answered(c)
+		}
+	}
 	if o.metrics != nil {
 		o.metrics.Record(batch)
 	}
@@ -259,6 +311,21 @@ func (o *observers) settle(batch []call.Call) {
 	if o.otel != nil {
 		o.otel.Record(batch)
 	}
+}
+
+// answered is the deployment that the cached answer of a call came from; a
+// wildcard's has the name that it stands for.
+func (o *observers) answered(c *call.Call) *call.Deployment {
+	d := (*o.deployments.Load())[c.CachedFrom]
+	if d == nil || !strings.Contains(d.Model, "*") {
+		return d
+	}
+	named := *d
+	_, named.Model, _ = strings.Cut(c.Model, "/")
+	if named.Model == "" {
+		named.Model = c.Model
+	}
+	return &named
 }
 
 func (o *observers) close() {

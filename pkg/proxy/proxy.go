@@ -104,7 +104,7 @@ func New(c Config) (*Proxy, error) {
 	state := openShared(&c)
 	state.hooks(&c)
 	p := &Proxy{log: c.Log, handedOver: make(chan struct{})}
-	observers, err := p.observe(&c)
+	observers, err := p.observe(&c, state)
 	if err != nil {
 		state.close()
 		return nil, err

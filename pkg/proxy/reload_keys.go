@@ -29,6 +29,7 @@ var RestartKeys = []RestartKey{
 	{"router_settings.cache_kwargs", string(FixedRedis)},
 	{"litellm_settings.callbacks", string(FixedTelemetry)},
 	{"litellm_settings.success_callback", string(FixedTelemetry)},
+	{"litellm_settings.service_callback", string(FixedTelemetry)},
 	{"litellm_settings.prometheus_*", string(FixedTelemetry)},
 	{"litellm_settings.custom_prometheus_*", string(FixedTelemetry)},
 	{"litellm_settings.enable_end_user_cost_tracking_prometheus_only", string(FixedTelemetry)},

@@ -223,6 +223,7 @@ var sampleOf = map[string][]string{
 	"general_settings.public_routes":                                     {"[/v1/models]"},
 	"general_settings.admin_only_routes":                                 {"[/v1/models]"},
 	"litellm_settings.callbacks":                                         {"[prometheus]"},
+	"litellm_settings.service_callback":                                  {"[prometheus_system]"},
 	"litellm_settings.success_callback":                                  {"[prometheus]"},
 	"litellm_settings.failure_callback":                                  {"[generic_api]"},
 	"litellm_settings.fallbacks":                                         {"[{g: [h]}]"},

@@ -21,12 +21,16 @@ import (
 // shared is what instances of the gateway share, and the connections to it. A
 // Redis that is not there when the gateway starts is no reason not to start.
 type shared struct {
-	log    *slog.Logger
-	guards map[*redisconn.Params]*redisconn.Guard
-	cache  *cache.Cache
-	claims *claim.Claims // made when a configuration first wants some
-	coord  atomic.Pointer[coord.Coord]
-	told   *coord.Options // what coord was made of
+	log *slog.Logger
+	// opening is held while guards changes, and while it is looked through.
+	opening sync.Mutex
+	guards  map[*redisconn.Params]*redisconn.Guard
+	cache   *cache.Cache
+	claims  *claim.Claims // made when a configuration first wants some
+	coord   atomic.Pointer[coord.Coord]
+	told    *coord.Options // what coord was made of
+	// watch is told of commands where somebody asks for them; nil without.
+	watch  *redisWatch
 	ctx    context.Context
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
@@ -36,6 +40,9 @@ type shared struct {
 func openShared(c *Config) *shared {
 	s := &shared{log: c.Log, guards: map[*redisconn.Params]*redisconn.Guard{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if c.Telemetry.System && (c.Telemetry.Metrics != nil || c.Telemetry.MetricsPort != 0) {
+		s.watch = &redisWatch{}
+	}
 	if c.Cache != nil {
 		o := c.Cache.Options
 		o.Log = c.Log
@@ -129,6 +136,8 @@ func (s *shared) share(c *Config, router *route.Router) {
 // guard opens a Redis once for all who use it; nil, and said, when its
 // certificates cannot be read.
 func (s *shared) guard(p *redisconn.Params, o redisconn.GuardOptions) *redisconn.Guard {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	if g, ok := s.guards[p]; ok {
 		return g
 	}
@@ -146,10 +155,26 @@ func (s *shared) guard(p *redisconn.Params, o redisconn.GuardOptions) *redisconn
 		s.guards[p] = nil
 		return nil
 	}
+	if s.watch != nil {
+		client.AddHook(s.watch)
+		o.Skipped = s.watch.skipped
+	}
 	g := redisconn.NewGuard(client, o)
 	s.guards[p] = g
 	s.wait.Go(func() { s.checkVersion(g, name) })
 	return g
+}
+
+// circuits are the states of the connections to Redis.
+func (s *shared) circuits() (list []redisconn.Circuit) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	for _, g := range s.guards {
+		if g != nil {
+			list = append(list, g.Circuit())
+		}
+	}
+	return list
 }
 
 // checkVersion warns of servers that are too old.

@@ -92,6 +92,9 @@ type Options struct {
 	Trace        func(http.Header) *call.Trace
 	ForwardTrace bool
 	Labels       func(LabelSource) string
+	// Stranger is told of requests to a route whose caller was not let in; nil is
+	// not.
+	Stranger func(route string, err *call.Error)
 	// Watch is told of calls while they run; nil is not.
 	Watch call.Watcher
 	// Charge works out the cost of a call whose usage is known; nil does not.
@@ -367,6 +370,9 @@ func (a *API) dispatch(x *exchange) int {
 		}
 		if x.caller = unknown; !open {
 			if err = a.identify(x, x.r); err != nil {
+				if a.o.Stranger != nil {
+					a.o.Stranger(rt.name, err)
+				}
 				return a.refuse(x, err)
 			}
 		}

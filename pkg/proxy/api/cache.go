@@ -73,7 +73,7 @@ func (c *chat) fromCache(kind string) (bool, *call.Error) {
 // answerHit sends an answer of the cache.
 func (c *chat) answerHit(hit *wire.CacheHit) {
 	c.kept.ticket.Keep = false
-	c.call.Usage, c.call.Cached = hit.Usage, true
+	c.call.Usage, c.call.Cached, c.call.CachedFrom = hit.Usage, true, hit.ModelID
 	c.charge()
 	w, h := c.x.w, c.x.w.Header()
 	c.a.callHeaders(h, &c.call, &c.values)

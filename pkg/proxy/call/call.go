@@ -249,6 +249,8 @@ type Call struct {
 	// Cached says that the answer had been given before: nothing was called, and
 	// Usage is what it used then.
 	Cached bool
+	// CachedFrom is the id of the deployment that the cached answer came from.
+	CachedFrom string
 	// Err is why the call failed; nil on success.
 	Err *Error
 	// FailedAttempts are the attempts that failed, in order.

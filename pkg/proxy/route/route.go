@@ -65,6 +65,9 @@ type Options struct {
 	// OnFailure is told of every failure that is counted against allowed ones and
 	// has not led to a cooldown here; it must not block.
 	OnFailure func(call.Failure)
+	// OnPick is told how long each choice of a deployment took; nil measures
+	// nothing.
+	OnPick func(time.Duration)
 	// CountUsage counts requests and tokens of deployments with limits also where
 	// no strategy asks for them.
 	CountUsage bool

@@ -45,7 +45,7 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 	var failed *Node
 	var last *call.Error
 	for n := 0; ; n++ {
-		node, err := r.pick(ctx, g, order, failed)
+		node, err := r.choose(ctx, g, order, failed)
 		if err != nil {
 			if last != nil {
 				return last
@@ -80,6 +80,20 @@ func (r *run) attempts(ctx context.Context, g *group, order int) *call.Error {
 			return err
 		}
 	}
+}
+
+// choose picks a deployment, and says how long that took where somebody asks.
+func (r *run) choose(ctx context.Context, g *group, order int, failed *Node) (*Node, *call.Error) {
+	tell := r.s.o.OnPick
+	if tell == nil {
+		return r.pick(ctx, g, order, failed)
+	}
+	begin := time.Now()
+	n, err := r.pick(ctx, g, order, failed)
+	if err == nil {
+		tell(time.Since(begin))
+	}
+	return n, err
 }
 
 // attempt makes one attempt and counts what became of it.

@@ -48,6 +48,7 @@ const (
 	firstToken
 	queueTime
 	overhead
+	overheadGuarded
 	remainingRequests
 	remainingTokens
 	deploymentState
@@ -118,6 +119,7 @@ var definitions = [metricCount]definition{
 	{firstToken, "litellm_llm_api_time_to_first_token_metric", histogram, "Seconds from the provider's request to the first event of a stream.", latencyLabels, false, nil},
 	{queueTime, "litellm_request_queue_time_seconds", histogram, "Seconds from a request's arrival to the begin of its first attempt.", []label{endUser, hashedAPIKey, apiKeyAlias, requestedModel, team, teamAlias, user, model, modelID, apiProvider, orgID, orgAlias}, false, nil},
 	{overhead, "litellm_overhead_latency_metric", histogram, "Seconds of a call that were not the provider's.", groupLabels, false, nil},
+	{overheadGuarded, "litellm_overhead_with_guardrails_latency_metric", histogram, "Seconds of a call that were not the provider's, guardrails included.", groupLabels, false, nil},
 	{remainingRequests, "litellm_remaining_requests_metric", gauge, "Requests that the provider says are left.", groupLabels, false, nil},
 	{remainingTokens, "litellm_remaining_tokens_metric", gauge, "Tokens that the provider says are left.", groupLabels, false, nil},
 	{deploymentState, "litellm_deployment_state", gauge, "State of a deployment: 0 healthy, 1 its last call failed, 2 left out.", targetLabels, false, nil},
@@ -140,7 +142,7 @@ var definitions = [metricCount]definition{
 }
 
 // identity are the metrics on which a caller is named by a configured label.
-var identity = []id{deploymentTotal, deploymentSuccess, deploymentFailure, totalLatency, apiLatency, firstToken, queueTime, overhead, perOutputToken}
+var identity = []id{deploymentTotal, deploymentSuccess, deploymentFailure, totalLatency, apiLatency, firstToken, queueTime, overhead, overheadGuarded, perOutputToken}
 
 // family is a metric with its series.
 type family struct {

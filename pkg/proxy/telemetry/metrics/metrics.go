@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
 
@@ -43,12 +44,19 @@ type Options struct {
 	// Custom are the names of configured labels, in the order in which
 	// call.Call.Labels has their values.
 	Custom []string
+	// System keeps the metrics of the services that the gateway is made of.
+	System bool
+	// Circuits are the states of the connections to Redis; nil shows none.
+	Circuits func() []redisconn.Circuit
 	// MaxSeries bounds the series of one metric; 0 means DefaultMaxSeries.
 	MaxSeries int
 	// TTL forgets series that nothing has written to for so long; 0 keeps them.
 	TTL time.Duration
 	// Recognized says whether a model name is one of the configuration's.
 	Recognized func(model string) bool
+	// Limits are the requests and tokens a minute that the deployments of a group
+	// may be given together; 0 is none. Nil knows of none.
+	Limits func(group string) (requests, tokens float64)
 	// InFlight is the number of requests being served.
 	InFlight func() int64
 	// Refused is the number of calls that found no room in the queue.
@@ -73,8 +81,12 @@ type Metrics struct {
 	mu       sync.Mutex
 	families [metricCount]*family
 	cells    map[cellKey]*cell
-	start    time.Time
-	expired  time.Time
+	system   *System // nil where it is not kept
+	quota    quota
+	// cooling is until when deployments are left out.
+	cooling map[string]time.Time
+	start   time.Time
+	expired time.Time
 }
 
 // New returns the metrics of a gateway.
@@ -91,12 +103,18 @@ func New(o Options) (*Metrics, error) {
 	if o.Recognized == nil {
 		o.Recognized = func(string) bool { return true }
 	}
-	m := &Metrics{o: o, registry: prometheus.NewRegistry(), cells: map[cellKey]*cell{}, start: o.Now()}
+	m := &Metrics{o: o, registry: prometheus.NewRegistry(), cells: map[cellKey]*cell{}, cooling: map[string]time.Time{}, start: o.Now()}
 	m.expired = m.start
 	for i := range definitions {
 		if err := m.add(&definitions[i]); err != nil {
 			return nil, err
 		}
+	}
+	if o.Circuits != nil {
+		m.registry.MustRegister(circuits{o.Circuits})
+	}
+	if o.System {
+		m.system = m.newSystem()
 	}
 	m.registry.MustRegister(
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -218,16 +236,30 @@ func (m *Metrics) Handler() http.Handler {
 // Gatherer is what Handler shows.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
+// Stranger counts a request whose caller was not let in. It tells nothing of the
+// caller: who has no key must not make series.
+func (m *Metrics) Stranger(route string, err *call.Error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.record(&call.Call{Route: route, Err: err, Status: err.StatusCode()}, m.seconds(m.o.Now()))
+}
+
 // Cooled counts a cooldown.
-func (m *Metrics) Cooled(d *call.Deployment, status int) {
+func (m *Metrics) Cooled(d *call.Deployment, status int, lasts time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var v values
 	v.deployment(d, d.Group)
 	v.fixed[exceptionStatus] = strconv.Itoa(status)
 	now := m.seconds(m.o.Now())
+	if len(m.cooling) >= m.o.MaxSeries {
+		clear(m.cooling)
+	}
+	m.cooling[d.ID] = m.o.Now().Add(lasts)
 	if f := m.families[cooledDown]; f != nil {
-		s := f.at(&v)
+		w := v
+		w.fixed[litellmModelName] = d.Group // as LiteLLM names it here, and only here
+		s := f.at(&w)
 		s.used = now
 		s.add.Inc()
 	}

@@ -140,7 +140,7 @@ func TestFailuresAreCountedByAttemptAndByCall(t *testing.T) {
 	if strings.Contains(text, "made up") {
 		t.Error("a name that a client made up is a label")
 	}
-	m.Cooled(target, 429)
+	m.Cooled(target, 429, time.Minute)
 	text = shown(t, m)
 	if got := value(t, text, "litellm_deployment_cooled_down_total", `exception_status="429"`); got != 1 {
 		t.Errorf("cooled down %g times", got)

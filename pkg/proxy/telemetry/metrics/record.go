@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ func (m *Metrics) Record(batch []call.Call) {
 	now := m.o.Now()
 	for i := range batch {
 		m.record(&batch[i], m.seconds(now))
+		if m.system != nil {
+			m.system.record(&batch[i])
+		}
 	}
 	m.expire(now)
 }
@@ -153,29 +157,44 @@ func (m *Metrics) requested(c *call.Call) string {
 
 func (m *Metrics) record(c *call.Call, now int64) {
 	for i := range c.FailedAttempts {
-		m.attempt(c, &c.FailedAttempts[i], now)
+		if c.FailedAttempts[i].Err.Class != call.ClassClientGone {
+			m.attempt(c, &c.FailedAttempts[i], now)
+		}
 	}
-	if len(c.FailedAttempts) > 0 {
+	switch {
+	case len(c.FailedAttempts) > 0:
 		m.fallbacks(c, now)
+	case c.Fallbacks > 0 && c.Err == nil && c.Deployment != nil:
+		m.passedOver(c, now)
 	}
-	k := m.key(c, c.Deployment, c.Err)
-	k.status = c.Status
+	// Who leaves before the end of an answer has been served: it is no failure of
+	// anybody, and paid for as far as it went.
+	failure := c.Err
+	left := failure != nil && failure.Class == call.ClassClientGone
+	if left && c.Deployment != nil && !c.FirstByte.IsZero() {
+		failure = nil
+	}
+	k := m.key(c, c.Deployment, failure)
+	k.status = statusOf(c, failure)
 	k.served = true
 	cell := m.find(c, k, func(v *values) {
 		v.fixed[requestedModel] = m.requested(c)
-		v.fixed[statusCode] = statusOf(c)
+		v.fixed[statusCode] = strconv.Itoa(k.status)
 		if d := c.Deployment; d != nil {
 			v.deployment(d, groupOf(c, d))
-			if c.Err == nil {
+			if failure == nil {
 				v.fixed[requestedModel] = groupOf(c, d) // where a fallback led
 			}
 		}
-		if c.Err != nil {
-			v.failure(c.Deployment, c.Err)
+		if failure != nil {
+			v.failure(c.Deployment, failure)
 		}
 	})
 	m.inc(cell, totalRequests, 1, now)
-	if c.Err != nil {
+	if left && failure != nil {
+		return // gone before there was anything to serve
+	}
+	if failure != nil {
 		m.inc(cell, failedRequests, 1, now)
 		if len(c.FailedAttempts) == 0 {
 			m.rejected(c, now)
@@ -191,11 +210,16 @@ func (m *Metrics) record(c *call.Call, now int64) {
 	m.success(cell, c, now)
 }
 
-func statusOf(c *call.Call) string {
-	if c.Err != nil && c.Status == 0 {
-		return strconv.Itoa(c.Err.StatusCode())
+// statusOf is the status that a call counts under: a client that left had been
+// answered.
+func statusOf(c *call.Call, failure *call.Error) int {
+	switch {
+	case failure != nil && c.Status == 0:
+		return failure.StatusCode()
+	case failure == nil && c.Status == call.ClassClientGone.Status():
+		return http.StatusOK
 	}
-	return strconv.Itoa(c.Status)
+	return c.Status
 }
 
 func (m *Metrics) success(cell *cell, c *call.Call, now int64) {
@@ -210,6 +234,12 @@ func (m *Metrics) success(cell *cell, c *call.Call, now int64) {
 	case c.Cached:
 		m.inc(cell, cacheHits, 1, now)
 		m.incSome(cell, cachedTokens, c.Usage.TotalTokens, now)
+		if c.Deployment != nil {
+			// As in LiteLLM, whose router chooses before it looks.
+			m.perToken(cell, c, now)
+			m.inc(cell, deploymentTotal, 1, now)
+			m.inc(cell, deploymentSuccess, 1, now)
+		}
 		return
 	case c.CacheMissed:
 		m.inc(cell, cacheMisses, 1, now)
@@ -219,24 +249,26 @@ func (m *Metrics) success(cell *cell, c *call.Call, now int64) {
 	}
 	m.observe(cell, apiLatency, c.UpstreamTime, now)
 	m.observe(cell, overhead, total-c.UpstreamTime, now)
+	m.observe(cell, overheadGuarded, total-c.UpstreamTime, now)
 	m.incSome(cell, providerCacheRead, c.Usage.CachedTokens, now)
 	m.incSome(cell, providerCacheWrite, c.Usage.CacheWriteTokens, now)
-	whole := total
 	if c.Stream {
 		m.observe(cell, firstToken, c.FirstByte.Sub(c.End.Add(-c.UpstreamTime)), now)
-		whole = c.FirstByte.Sub(c.Start)
 	}
-	if n := c.Usage.CompletionTokens; n > 0 {
-		m.observe(cell, perOutputToken, whole/time.Duration(n), now)
-	}
+	m.perToken(cell, c, now)
 	m.inc(cell, deploymentTotal, 1, now)
 	m.inc(cell, deploymentSuccess, 1, now)
 	m.set(cell, deploymentState, 0, now)
+	leftRequests, leftTokens := m.quota.left(c, m.o.Limits)
 	if f, ok := number(c.RemainingRequests); ok {
 		m.set(cell, remainingRequests, f, now)
+	} else if leftRequests >= 0 {
+		m.set(cell, remainingRequests, leftRequests, now)
 	}
 	if f, ok := number(c.RemainingTokens); ok {
 		m.set(cell, remainingTokens, f, now)
+	} else if leftTokens >= 0 {
+		m.set(cell, remainingTokens, leftTokens, now)
 	}
 	if c.Deployment.TPM > 0 {
 		m.set(cell, tpmLimit, c.Deployment.TPM, now)
@@ -244,6 +276,19 @@ func (m *Metrics) success(cell *cell, c *call.Call, now int64) {
 	if c.Deployment.RPM > 0 {
 		m.set(cell, rpmLimit, c.Deployment.RPM, now)
 	}
+}
+
+// perToken observes what one token of an answer took; of a stream, until it began.
+func (m *Metrics) perToken(cell *cell, c *call.Call, now int64) {
+	n := c.Usage.CompletionTokens
+	if n <= 0 {
+		return
+	}
+	whole := c.End.Sub(c.Start)
+	if c.Stream {
+		whole = c.FirstByte.Sub(c.Start)
+	}
+	m.observe(cell, perOutputToken, whole/time.Duration(n), now)
 }
 
 func (m *Metrics) set(c *cell, which id, to float64, now int64) {
@@ -274,9 +319,13 @@ func (m *Metrics) attempt(c *call.Call, a *call.FailedAttempt, now int64) {
 	m.inc(cell, apiFailed, 1, now)
 	m.inc(cell, deploymentTotal, 1, now)
 	m.inc(cell, deploymentFailure, 1, now)
-	if s := m.on(cell, deploymentState, now); s != nil {
-		s.set.Set(1)
+	if until, cooling := m.cooling[a.Deployment.ID]; cooling {
+		if m.o.Now().Before(until) {
+			return // it is left out, which the attempt has led to
+		}
+		delete(m.cooling, a.Deployment.ID)
 	}
+	m.set(cell, deploymentState, 1, now)
 }
 
 // rejected counts a call that reached no deployment.
@@ -284,16 +333,49 @@ func (m *Metrics) rejected(c *call.Call, now int64) {
 	k := m.key(c, nil, c.Err)
 	k.unknown = true
 	cell := m.find(c, k, func(v *values) {
-		for _, l := range []label{modelGroup, litellmModelName, modelID, apiBase, apiProvider} {
-			v.fixed[l] = ""
-		}
-		v.fixed[requestedModel] = m.requested(c)
-		v.fixed[model] = m.requested(c)
+		m.nowhere(v, c)
 		v.failure(nil, c.Err)
 	})
 	m.inc(cell, apiFailed, 1, now)
 	m.inc(cell, deploymentTotal, 1, now)
 	m.inc(cell, deploymentFailure, 1, now)
+}
+
+// passedOver counts a call that another group answered because its own had no
+// deployment to ask.
+func (m *Metrics) passedOver(c *call.Call, now int64) {
+	to := c.Deployment.Group
+	if to == c.Model || !m.o.Recognized(c.Model) {
+		return // a move within the group
+	}
+	k := m.key(c, nil, nil)
+	k.fallback, k.target, k.unknown = true, to, true
+	cell := m.find(c, k, func(v *values) {
+		v.fixed[requestedModel] = m.requested(c)
+		v.fixed[fallbackModel] = to
+		v.fixed[exceptionClass] = "RouterRateLimitError"
+	})
+	m.inc(cell, fallbackSuccess, 1, now)
+	k.target, k.served = "", true
+	cell = m.find(c, k, func(v *values) {
+		m.nowhere(v, c)
+		v.fixed[exceptionClass] = "RouterRateLimitError"
+	})
+	m.inc(cell, apiFailed, 1, now)
+	m.inc(cell, deploymentTotal, 1, now)
+	m.inc(cell, deploymentFailure, 1, now)
+}
+
+// nowhere fills in what is known of a call that reached no deployment.
+func (m *Metrics) nowhere(v *values, c *call.Call) {
+	for _, l := range []label{modelGroup, litellmModelName, modelID, apiBase, apiProvider} {
+		v.fixed[l] = ""
+	}
+	v.fixed[requestedModel] = m.requested(c)
+	v.fixed[model] = m.requested(c)
+	if c.Model != "" && m.o.Recognized(c.Model) {
+		v.fixed[modelGroup] = clean(c.Model)
+	}
 }
 
 // fallbacks counts moves to other model groups.
