@@ -132,6 +132,9 @@ func (l *loader) settings() {
 		}
 		l.upstreams.Keys[name] = n.Secret()
 	}
+	if on := l.flag(s.Get("enable_azure_ad_token_refresh")); on != nil {
+		l.upstreams.ADRefresh = *on
+	}
 	l.upstreams.APIBase = l.text(s.Get("api_base"))
 	l.upstreams.Organization = l.text(s.Get("organization"))
 	if n := s.Get("api_version"); !n.IsNull() {

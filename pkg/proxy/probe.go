@@ -78,11 +78,17 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	}
 	begin := time.Now()
 	deadline, _ := ctx.Deadline()
-	resp, lease, err := p.upstream.Do(ctx, &call.Request{
-		Method: http.MethodPost, URL: lane.Target().URL, TLS: lane.Target().TLS, Header: lane.Target().Header, Body: out, Deadline: deadline,
-	})
-	defer lease.Done()
 	late := func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+	target := lane.Target()
+	header, bearer, err := target.Headers(ctx, false)
+	if err != nil {
+		if late() {
+			return classify.Timeout(d, call.Limits{Timeout: time.Since(begin)}, false)
+		}
+		return classify.Token(d, err)
+	}
+	resp, lease, err := p.upstream.Do(ctx, &call.Request{Method: http.MethodPost, URL: target.URL, TLS: target.TLS, Header: header, Body: out, Deadline: deadline})
+	defer lease.Done()
 	limits := call.Limits{Timeout: time.Since(begin)}
 	if err != nil {
 		if late() {
@@ -94,6 +100,9 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, probeAnswer))
 	switch {
 	case resp.Status < 200 || resp.Status >= 300:
+		if resp.Status == http.StatusUnauthorized && bearer != nil {
+			target.Token.Refused(bearer)
+		}
 		return classify.Status(d, resp.Status, resp.Header, answer)
 	case err != nil && late():
 		return classify.Timeout(d, limits, false)

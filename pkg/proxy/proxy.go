@@ -26,6 +26,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/coord"
+	"github.com/llmgw/llmgw/pkg/proxy/entra"
 	"github.com/llmgw/llmgw/pkg/proxy/route"
 	"github.com/llmgw/llmgw/pkg/proxy/server"
 	"github.com/llmgw/llmgw/pkg/proxy/upstream"
@@ -75,6 +76,7 @@ type Proxy struct {
 	router   *route.Router
 	upstream *upstream.Client
 	outside  *upstream.Client // the way to addresses of clients
+	tokens   *entra.Sources   // of deployments that log in
 	queue    *account.Queue
 	totals   account.Totals
 	server   *server.Server
@@ -122,6 +124,8 @@ func New(c Config) (*Proxy, error) {
 	p.queue = account.NewQueue(account.Options{Sink: p.settle, Refused: func(c *call.Call) { p.live.Load().api.ReleaseContent(c) }})
 	p.shared = state
 	p.outside = newOutside(c.Upstream)
+	p.tokens = entra.New(entra.Options{TLS: c.Upstream.TLS, Proxy: c.Upstream.Proxy, IPv4: c.Upstream.IPv4, Log: c.Log})
+	p.tokens.Bind(router.Deployments())
 	p.live.Store(p.compose(&c, given, nil))
 	return p, nil
 }
@@ -316,6 +320,7 @@ func (p *Proxy) Close() {
 	p.queue.Close()
 	p.observers.closeOutputs()
 	p.shared.close()
+	p.tokens.Close()
 	p.upstream.Close()
 	p.outside.Close()
 }

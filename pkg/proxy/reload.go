@@ -242,7 +242,10 @@ func (p *Proxy) Replace(c Config) (r Replaced, err error) {
 	p.shared.hooks(&c)
 	p.observers.replace(&c)
 	describe(c.Deployments)
+	before := p.router.Deployments()
+	p.tokens.Bind(c.Deployments) // before requests can come to them
 	if err := p.router.Replace(c.Deployments, c.Router); err != nil {
+		p.tokens.Bind(before)
 		return r, err
 	}
 	p.shared.share(&c, p.router)

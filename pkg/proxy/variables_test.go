@@ -28,6 +28,7 @@ var wordsFor = map[string]string{
 	"GENERIC_LOGGER_ENDPOINT": "https://logs.example/2", "GENERIC_LOGGER_HEADERS": "X-Mine=1",
 	"REDIS_URL": "redis://other:9", "REDIS_CLUSTER_NODES": `[{"host":"c","port":1}]`, "REDIS_SENTINEL_NODES": `[["s",1]]`,
 	"HTTP_PROXY": "http://p:1", "HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:1", "https_proxy": "http://p:1",
+	"AZURE_AUTHORITY_HOST": "login.microsoftonline.us", "AZURE_CREDENTIAL": "ManagedIdentityCredential",
 	"LITELLM_ENVIRONMENT": "staging", "SSL_VERIFY": "false", "LITELLM_CORS_ORIGINS": "https://a", "REDIS_SSL_CERT_REQS": "none", "JITTER": "0.5",
 }
 
@@ -40,7 +41,16 @@ var needs = map[string][]string{
 	"REDIS_SOCKET_TIMEOUT":    {`REDIS_SENTINEL_NODES=[["s",1]]`, "REDIS_SERVICE_NAME=s"},
 	"REDIS_SSL_CERT_REQS":     {"REDIS_SSL=true"}, "REDIS_SSL_CA_CERTS": {"REDIS_SSL=true"}, "REDIS_SSL_CERTFILE": {"REDIS_SSL=true"},
 	"REDIS_SSL_KEYFILE": {"REDIS_SSL=true"}, "REDIS_SSL_CHECK_HOSTNAME": {"REDIS_SSL=true"},
-	"SNOWFLAKE_JWT": {"SNOWFLAKE_ACCOUNT_ID=a"}, "ROOT_REDIRECT_URL": {"DOCS_URL=/docs"}, "DOCS_URL": {"ROOT_REDIRECT_URL=https://a"},
+	"AZURE_TENANT_ID": {"AZURE_CLIENT_ID=c", "AZURE_CLIENT_SECRET=s"}, "AZURE_CLIENT_ID": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_SECRET=s"},
+	"AZURE_CLIENT_SECRET": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c"}, "AZURE_SCOPE": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_CLIENT_SECRET=s"},
+	"AZURE_AUTHORITY_HOST": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_CLIENT_SECRET=s"},
+	"AZURE_USERNAME":       {"AZURE_CLIENT_ID=c", "AZURE_PASSWORD=p"}, "AZURE_PASSWORD": {"AZURE_CLIENT_ID=c", "AZURE_USERNAME=u"},
+	"AZURE_FEDERATED_TOKEN_FILE": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c"}, "AZURE_CREDENTIAL": {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_FEDERATED_TOKEN_FILE=/f"},
+	"AZURE_CERTIFICATE_PATH":         {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_CREDENTIAL=CertificateCredential"},
+	"AZURE_CERTIFICATE_PASSWORD":     {"AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_CREDENTIAL=CertificateCredential", "AZURE_CERTIFICATE_PATH=/p"},
+	"ACTIONS_ID_TOKEN_REQUEST_URL":   {"ACTIONS_ID_TOKEN_REQUEST_TOKEN=t"},
+	"ACTIONS_ID_TOKEN_REQUEST_TOKEN": {"ACTIONS_ID_TOKEN_REQUEST_URL=https://gh"},
+	"SNOWFLAKE_JWT":                  {"SNOWFLAKE_ACCOUNT_ID=a"}, "ROOT_REDIRECT_URL": {"DOCS_URL=/docs"}, "DOCS_URL": {"ROOT_REDIRECT_URL=https://a"},
 }
 
 func TestEveryVariableActsOrIsNamed(t *testing.T) {
@@ -54,8 +64,11 @@ func TestEveryVariableActsOrIsNamed(t *testing.T) {
 		}
 	}
 	models.WriteString("- {model_name: thinks, litellm_params: {model: openai/o3-mini, api_key: k}}\n")
+	for _, source := range []string{"circleci/x", "circleci_v2/x", "github/x", "file//run/secrets/x"} {
+		fmt.Fprintf(&models, "- {model_name: logs in, litellm_params: {model: azure/in, api_base: 'https://a.openai.azure.com', tenant_id: t, client_id: c, azure_ad_token: %s}}\n", "oidc/"+source)
+	}
 	models.WriteString("- {model_name: staged, litellm_params: {model: openai/staged, api_key: k}, model_info: {supported_environments: [staging]}}\n")
-	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
+	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {enable_azure_ad_token_refresh: true, cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
 	bases, before := map[string]uint64{}, map[string]string{}
 	redis := []string{"REDIS_HOST=r", "REDIS_PORT=6379"}
 	for _, v := range litellm.Env() {

@@ -50,6 +50,8 @@ type Classifier interface {
 	Transport(d *call.Deployment, err error) *call.Error
 	// Timeout is the failure of an attempt that took too long.
 	Timeout(d *call.Deployment, l call.Limits, stream bool) *call.Error
+	// Token classifies why there is no token to call a deployment with.
+	Token(d *call.Deployment, err error) *call.Error
 }
 
 // Recorder takes what is known about a call when it is over. It must not block

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,10 @@ type chat struct {
 	watched bool
 	// entered says that the call has one of the places that Demands bounds.
 	entered bool
+	// bearer is the token of the attempt being made, nil without one; again says
+	// that its refusal is a reason to make it once more.
+	bearer *call.Bearer
+	again  bool
 }
 
 // buffer is a byte slice with a stable address, so that pooling it costs no
@@ -237,8 +242,14 @@ var nothing = []string{"0"}
 
 // refused classifies an upstream's refusal, and keeps its headers for the client.
 func (c *chat) refused(d *call.Deployment, resp *call.Response, body []byte) *call.Error {
+	if c.bearer != nil { // which the upstream may repeat
+		own := *d
+		own.Secrets = append(slices.Clip(d.Secrets), c.bearer.Token)
+		d = &own
+	}
 	e := c.a.o.Classify.Status(d, resp.Status, resp.Header, body)
 	e.Provider, e.Secrets = resp.Header, d.Secrets
+	c.again = c.learns(d, resp.Status, body)
 	return e
 }
 
@@ -416,6 +427,17 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	if c.out.b, err = c.exchange.AppendRequest(c.out.b[:0]); err != nil {
 		return c.a.o.Classify.Stream(d, err)
 	}
+	if failure = c.exchanged(ctx, d, lane, l); c.repeats(failure) {
+		if c.out.b, err = c.exchange.AppendRequest(c.out.b[:0]); err != nil {
+			return c.a.o.Classify.Stream(d, err)
+		}
+		failure = c.exchanged(ctx, d, lane, l)
+	}
+	return failure
+}
+
+// exchanged sends the request and serves what comes back.
+func (c *chat) exchanged(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
 	if c.call.Stream {
 		return c.stream(ctx, d, lane, l)
 	}

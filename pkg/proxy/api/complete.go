@@ -20,7 +20,11 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 	}
 	begin := time.Now()
 	c.call.UpstreamStart = begin
-	resp, lease, err := c.send(base, lane, lane.Target().Header, begin.Add(l.Timeout))
+	header, failure := c.authorized(ctx, base, d, lane, l, false)
+	if failure != nil {
+		return failure
+	}
+	resp, lease, err := c.send(base, lane, header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, base, d, l, err)
 	}

@@ -158,7 +158,21 @@ func (c *chat) attemptMedia(ctx context.Context, d *call.Deployment, l call.Limi
 	if c.out == nil {
 		c.out = takeBuffer()
 	}
-	header := lane.Target().Header
+	failure = c.exchangedMedia(ctx, d, lane, l)
+	if c.repeats(failure) {
+		failure = c.exchangedMedia(ctx, d, lane, l)
+	}
+	return failure
+}
+
+// exchangedMedia sends the request and serves what comes back.
+func (c *chat) exchangedMedia(ctx context.Context, d *call.Deployment, lane wire.Lane, l call.Limits) *call.Error {
+	begin := time.Now()
+	c.call.UpstreamStart = begin
+	header, failure := c.authorized(ctx, ctx, d, lane, l, false)
+	if failure != nil {
+		return failure
+	}
 	if c.media.form {
 		model := d.Model
 		var kind string
@@ -174,8 +188,6 @@ func (c *chat) attemptMedia(ctx context.Context, d *call.Deployment, l call.Limi
 			return c.a.o.Classify.Stream(d, err)
 		}
 	}
-	begin := time.Now()
-	c.call.UpstreamStart = begin
 	resp, lease, err := c.send(ctx, lane, header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, ctx, d, l, err)

@@ -59,8 +59,12 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 	s.dog = watch(c.x.w, l.Stream, c.a.o.MaxStreamDuration, s.cancel)
 
 	c.call.UpstreamStart = time.Now()
+	header, failure := c.authorized(ctx, s.attempt, d, lane, l, true)
+	if failure != nil {
+		return failure
+	}
 	var err error
-	if s.resp, s.lease, err = c.send(s.attempt, lane, lane.Target().StreamHeader, time.Time{}); err != nil {
+	if s.resp, s.lease, err = c.send(s.attempt, lane, header, time.Time{}); err != nil {
 		return c.broken(ctx, s.attempt, d, l, err)
 	}
 	if s.resp.Status >= 300 || s.resp.Status < 200 {

@@ -78,6 +78,8 @@ type Deployment struct {
 	// Secrets are all that is sent upstream and must not come back in an error
 	// text: the key, and headers with a secret's name.
 	Secrets []redact.Secret
+	// Token is fetched and sent in place of APIKey; nil where nothing has to be.
+	Token *Token
 	// TLS says how the upstream's certificate is checked; nil means like all
 	// others'.
 	TLS *tls.Config

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,10 @@ type Target struct {
 	// TLS says how the upstream's certificate is checked; nil means as the
 	// client was told.
 	TLS *tls.Config
+	// Token is sent besides; nil where the headers are all there is. Headers puts
+	// both together.
+	Token *Token
+	with  atomic.Pointer[authorized]
 }
 
 // Request is one upstream attempt, ready to be sent.

@@ -2,12 +2,10 @@ package provider
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/llmgw/llmgw/internal/catalog"
-	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 	"github.com/llmgw/llmgw/pkg/proxy/provider/openai"
@@ -23,7 +21,6 @@ const (
 // and the header of its key.
 type azure struct {
 	base, deployment, version, responses, baseModel string
-	key                                             bool
 }
 
 // azure returns nil for other providers.
@@ -31,7 +28,7 @@ func (e *Entry) azure(name string, t catalog.Target, d *call.Deployment, getenv 
 	if t.Provider.Family != catalog.Azure {
 		return nil, nil
 	}
-	a := &azure{base: t.Base, deployment: d.Model, version: e.APIVersion, responses: e.APIVersion, baseModel: e.BaseModel, key: !d.APIKey.IsZero()}
+	a := &azure{base: t.Base, deployment: d.Model, version: e.APIVersion, responses: e.APIVersion, baseModel: e.BaseModel}
 	if own := e.Settings.APIVersion; a.version == "" && own != "" {
 		a.version, a.responses = own, own
 	}
@@ -50,35 +47,12 @@ func (e *Entry) azure(name string, t catalog.Target, d *call.Deployment, getenv 
 	if a.responses == "" {
 		a.responses = azureResponsesVersion
 	}
-	if !a.key {
-		token := e.ADToken
-		if token.IsZero() && !e.ADLogin {
-			token = redact.New(getenv("AZURE_AD_TOKEN"))
-		}
-		switch {
-		case strings.HasPrefix(token.Reveal(), "oidc/"):
-			return nil, errors.New("azure_ad_token names an OIDC source, which this version does not exchange: set api_key or a token")
-		case !token.IsZero():
-			d.ExtraHeaders = withBearer(d.ExtraHeaders, token)
-			d.Secrets = append(d.Secrets, token)
-		case e.ADLogin:
-			return nil, errors.New("tenant_id, client_id and the like ask for tokens of Entra ID, which this version does not fetch: set api_key or azure_ad_token")
-		}
-	}
 	if strings.Contains(d.Model, "*") {
 		return nil, errors.New("the address of an Azure deployment holds its name, which a wildcard does not have: name the deployment")
 	}
 	// Nothing is sent before the address is known to be one.
 	_, err := a.url(wire.Chat, a.deployment)
 	return a, err
-}
-
-func withBearer(h http.Header, token redact.Secret) http.Header {
-	if h == nil {
-		h = http.Header{}
-	}
-	h.Set("Authorization", "Bearer "+token.Reveal())
-	return h
 }
 
 // options adds what is Azure's.

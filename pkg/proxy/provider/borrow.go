@@ -15,9 +15,9 @@ var _ wire.Borrower = (*lanes)(nil)
 // certificates.
 func (w *lanes) Borrow(d *call.Deployment, key redact.Secret, base string) (*call.Deployment, error) {
 	e := w.entry
-	e.APIKey, e.ADToken, e.ADLogin = key, redact.Secret{}, false
+	e.APIKey, e.ADToken, e.Login = key, redact.Secret{}, EntraLogin{}
 	made := *d
-	made.Lane, made.Lanes, made.Answer = nil, nil, nil
+	made.Lane, made.Lanes, made.Answer, made.Token = nil, nil, nil, nil
 	if base != "" {
 		e = Entry{
 			Model: e.Model, Provider: e.Provider, UseLiteLLMProxy: e.UseLiteLLMProxy, UserAgent: e.UserAgent,

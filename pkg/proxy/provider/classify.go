@@ -123,6 +123,21 @@ func (Classifier) Transport(d *call.Deployment, err error) *call.Error {
 	return e
 }
 
+// Token is the failure to have a token to call a deployment with. A login that
+// is refused is one of the deployment's configuration, for which others may
+// serve; a login that cannot be asked for may work the next time.
+func (Classifier) Token(d *call.Deployment, err error) *call.Error {
+	var t *call.TokenError
+	if errors.As(err, &t) && t.Final {
+		e := build(d, call.ClassAuthentication, "AuthenticationError: ", t.Text)
+		e.Err = err
+		return e
+	}
+	e := build(d, call.ClassAPIConnection, "APIConnectionError: ", err.Error())
+	e.Err = err
+	return e
+}
+
 // Timeout is the failure of an attempt that took too long.
 func (Classifier) Timeout(d *call.Deployment, l call.Limits, stream bool) *call.Error {
 	if l.Total > 0 {

@@ -48,10 +48,10 @@ type Entry struct {
 	APIVersion string
 	// BaseModel is the model behind an Azure deployment's name.
 	BaseModel string
-	// ADToken is azure_ad_token: sent as a bearer token where there is no key.
+	// ADToken is azure_ad_token: a token of Entra ID, or where to get one.
 	ADToken redact.Secret
-	// ADLogin says that the entry asks for tokens of Entra ID to be fetched.
-	ADLogin bool
+	// Login is what else the entry says about tokens of Entra ID.
+	Login EntraLogin
 }
 
 // DisabledError says why a deployment cannot serve. It is disabled by name and
@@ -124,6 +124,9 @@ func (e *Entry) Deploy(d *call.Deployment, op wire.Op) error {
 				d.Secrets = append(d.Secrets, redact.New(v))
 			}
 		}
+	}
+	if err := e.entra(name, d, getenv); err != nil {
+		return &DisabledError{name, err.Error()}
 	}
 	d.StreamOptions = op != wire.Embeddings && !slices.Contains(silent, name)
 	azure, err := e.azure(name, target, d, getenv)

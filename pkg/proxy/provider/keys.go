@@ -11,6 +11,9 @@ import (
 type Settings struct {
 	// Keys are the providers' keys by the name of their setting (KeySettings).
 	Keys map[string]redact.Secret
+	// ADRefresh is enable_azure_ad_token_refresh: what has neither key nor login
+	// is called as the identity that the process runs with.
+	ADRefresh bool
 	// APIBase and APIVersion are those of OpenAI and Azure, Organization is
 	// OpenAI's.
 	APIBase, APIVersion, Organization string

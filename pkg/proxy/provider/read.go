@@ -91,8 +91,23 @@ func ReadEntry(params, credential, defaults *config.Node) (*Entry, error) {
 				err = fmt.Errorf("azure_ad_token must be text, not %s", n.Kind)
 			}
 			e.ADToken = n.Secret()
-		case "tenant_id", "client_id", "client_secret", "azure_username", "azure_password":
-			e.ADLogin = true
+		case "tenant_id":
+			e.Login.Tenant, err = nodeText(n)
+		case "client_id":
+			e.Login.Client, err = nodeText(n)
+		case "azure_scope":
+			e.Login.Scope, err = nodeText(n)
+		case "azure_username":
+			e.Login.User, err = nodeText(n)
+		case "client_secret", "azure_password":
+			if !n.IsScalar() {
+				err = fmt.Errorf("%s must be text, not %s", n.Key, n.Kind)
+			}
+			if n.Key == "client_secret" {
+				e.Login.Secret = n.Secret()
+			} else {
+				e.Login.Password = n.Secret()
+			}
 		case "use_litellm_proxy":
 			e.UseLiteLLMProxy, _ = n.Bool()
 		case "extra_headers", "headers":

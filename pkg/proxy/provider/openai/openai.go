@@ -93,7 +93,7 @@ func Prepare(d *call.Deployment, op wire.Op, o Options) (wire.Lane, error) {
 		return nil, err
 	}
 	l := &lane{op: op, model: d.Model, options: o}
-	l.target.URL, l.target.TLS = u, d.TLS
+	l.target.URL, l.target.TLS, l.target.Token = u, d.TLS, d.Token
 	accept := "application/json"
 	switch op {
 	case wire.Speech, wire.Transcriptions, wire.Translations:
