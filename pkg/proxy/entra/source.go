@@ -192,7 +192,7 @@ func (s *source) tell(err error, pause time.Duration) {
 	}
 	next := fmt.Sprintf("; next attempt in %s", pause.Round(time.Second))
 	if t := s.now.Load(); t != nil {
-		if left := t.expires.Sub(time.Now()); left > 0 {
+		if left := time.Until(t.expires); left > 0 {
 			s.all.o.Log.Warn(text + next + fmt.Sprintf(", the token at hand is good for %s", left.Round(time.Second)))
 			return
 		}
@@ -208,7 +208,7 @@ func (s *source) schedule(at time.Time) {
 	if !s.held || s.all.ctx.Err() != nil {
 		return
 	}
-	s.timer = time.AfterFunc(max(at.Sub(time.Now()), 10*time.Millisecond), func() { s.begin(false) })
+	s.timer = time.AfterFunc(max(time.Until(at), 10*time.Millisecond), func() { s.begin(false) })
 }
 
 // hold begins to refresh.
