@@ -297,7 +297,9 @@ func TestFailuresAreSaidClearlyAndBounded(t *testing.T) {
 		{"an unknown tenant", fixed(400, `{"error":"invalid_request","error_description":"AADSTS90002: Tenant 't1' not found.\r\nTrace ID: 1"}`), 1, true, []string{"answered 400", "check tenant_id"}},
 		{"a wrong scope", fixed(400, `{"error":"invalid_scope","error_description":"AADSTS70011"}`), 1, true, []string{"check azure_scope"}},
 		{"nothing there", fixed(404, `not here`), 1, true, []string{"answered 404", "check AZURE_AUTHORITY_HOST and tenant_id"}},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect) }, 1, true, []string{"answered 307"}},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, 1, true, []string{"answered 307"}},
 		{"temporarily", fixed(400, `{"error":"temporarily_unavailable"}`), tries, false, []string{"answered 400"}},
 		{"broken", fixed(503, `<html>`), tries, false, []string{"answered 503"}},
 		{"a page", fixed(200, `<html>log in to the network</html>`), tries, false, []string{"not a token", "another server in the way"}},
