@@ -276,7 +276,7 @@ func (l *loader) deployment(m config.Entry, organization *string) (*call.Deploym
 		return nil, errors.New("model_name is missing")
 	}
 	p := m.Params
-	d := &call.Deployment{Group: name, Mode: l.text(m.Info.Get("mode"))}
+	d := &call.Deployment{Group: name, Mode: l.text(m.Info.Get("mode")), Region: l.text(p.Get("region_name"))}
 	if id, ok := m.Info.Get("id").Scalar(); ok && id != "" {
 		d.ID = id
 	} else if d.ID = entryID(m.Node, -1); organization != nil {

@@ -158,7 +158,7 @@ func (o *observers) outputs(c *Config) error {
 	if o.c.Alerts != nil {
 		a := *o.c.Alerts
 		a.Log, a.Secrets = c.Log, o.secrets
-		a.Failed = func(n int) { o.callbackFailed("slack", n) }
+		a.Failed = func(n int) { o.callbackFailed("slack", n) } // LiteLLM's name for all channels
 		o.alerts = alert.New(a)
 	}
 	return nil

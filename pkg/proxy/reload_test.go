@@ -118,7 +118,7 @@ llmgw: {}
 // sampleValues are values to try for a setting: one of them must make a difference
 // if the setting makes any.
 func sampleValues(k litellm.Key) []string {
-	list := append([]string{"true", "false", "7", "0.25", "slack", "[x]", "[prometheus]", "local", "key", "3600", "[0.5, 2]", "{a: b}", "api_key_alias", "both", "[prometheus_system]", "{namespace: n}", "[{metrics: [litellm_requests_metric]}]", "[{group: g, metrics: [litellm_requests_metric], include_labels: [model]}]", "[[m, n]]", "{type: local}", "{x-a: b}", "{log_to_console: true}", "{minimum_events: 3}", "{host: r, port: 1}", "http://127.0.0.1:2", "redis://127.0.0.1:2", "/tmp/x"}, k.Values...)
+	list := append([]string{"true", "false", "7", "0.25", "slack", "[x]", "[prometheus]", "local", "key", "3600", "[0.5, 2]", "{a: b}", "api_key_alias", "both", "[prometheus_system]", "{namespace: n}", "[{metrics: [litellm_requests_metric]}]", "[{group: g, metrics: [litellm_requests_metric], include_labels: [model]}]", "[[m, n]]", "{type: local}", "{x-a: b}", "{log_to_console: true}", "{llm_too_slow: {digest: true}}", "{minimum_events: 3}", "{host: r, port: 1}", "http://127.0.0.1:2", "redis://127.0.0.1:2", "/tmp/x"}, k.Values...)
 	return list
 }
 

@@ -267,6 +267,7 @@ var sampleOf = map[string][]string{
 	"general_settings.alerting":                                          {"[slack]"},
 	"general_settings.alert_types":                                       {"[db_exceptions]"},
 	"general_settings.alert_to_webhook_url":                              {"{db_exceptions: 'https://hooks.example/1'}"},
+	"general_settings.alert_type_config":                                 {"{llm_too_slow: {digest: true}}"},
 	"general_settings.alerting_args":                                     {"{minor_outage_alert_threshold: 2}"},
 	"litellm_params.api_base":                                            {"http://a/v1"},
 	"litellm_params.base_url":                                            {"http://a/v1"},

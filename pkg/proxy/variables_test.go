@@ -68,7 +68,7 @@ func TestEveryVariableActsOrIsNamed(t *testing.T) {
 		fmt.Fprintf(&models, "- {model_name: logs in, litellm_params: {model: azure/in, api_base: 'https://a.openai.azure.com', tenant_id: t, client_id: c, azure_ad_token: %s}}\n", "oidc/"+source)
 	}
 	models.WriteString("- {model_name: staged, litellm_params: {model: openai/staged, api_key: k}, model_info: {supported_environments: [staging]}}\n")
-	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {enable_azure_ad_token_refresh: true, cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
+	yaml := fmt.Sprintf("model_list:\n%slitellm_settings: {enable_azure_ad_token_refresh: true, cache: true, callbacks: [generic_api, sumologic, rubrik, qualifire_eval, prometheus]}\ngeneral_settings: {alerting: [slack, ms_teams, pagerduty], alert_to_webhook_url: {db_exceptions: a}}\n", models.String())
 	bases, before := map[string]uint64{}, map[string]string{}
 	redis := []string{"REDIS_HOST=r", "REDIS_PORT=6379"}
 	for _, v := range litellm.Env() {

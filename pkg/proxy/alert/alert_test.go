@@ -74,7 +74,7 @@ func eventually(t *testing.T, r *receiver, n int) []string {
 	return nil
 }
 
-var deployment = &call.Deployment{ID: "d1", Group: "chat", Provider: "openai", APIBase: "https://up/v1?key=hidden"}
+var deployment = &call.Deployment{ID: "d1", Group: "chat", Provider: "openai", Model: "gpt-x", Configured: "openai/gpt-x", APIBase: "https://up/v1?key=hidden"}
 
 func failing(class call.Class) call.Call {
 	e := &call.Error{Class: class, Message: "litellm." + class.String() + ": it broke with sk-upstream-secret-1234567890"}
@@ -87,7 +87,7 @@ func TestAFailedCallIsTold(t *testing.T) {
 	a.Record([]call.Call{failing(call.ClassRateLimit), failing(call.ClassRateLimit), failing(call.ClassRateLimit)})
 	a.Close() // sends what waits
 	text := eventually(t, r, 1)[0]
-	for _, want := range []string{"[Num Alerts: 3]", "Alert type: `llm_exceptions`\nLevel: `High`\nTimestamp: `", "Message: LLM API call failed: `litellm.RateLimitError: it broke", "Request Model: `chat`", "API Base: `https://up/v1`", "\n\nProxy URL: `https://gw.example`"} {
+	for _, want := range []string{"[Num Alerts: 3]", "Alert type: `llm_exceptions`\nLevel: `High`\nTimestamp: `", "Message: LLM API call failed: `litellm.RateLimitError: it broke", "\nModel: openai/gpt-x\nAPI Base: `https://up/v1`\nmodel_group: `chat`\n\ndeployment: `openai/gpt-x`\n`", "\n\nProxy URL: `https://gw.example`"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("lacks %q:\n%s", want, text)
 		}
@@ -122,7 +122,7 @@ func TestSlowAnswersAreTold(t *testing.T) {
 		{Model: "chat", Deployment: deployment, Start: begin, End: begin.Add(310250 * time.Millisecond)},
 	})
 	list := eventually(t, r, 1)
-	if want := "Message: `Responses are slow - 310.25s response time > Alerting threshold: 300s`\nRequest Model: `chat`"; !strings.Contains(list[0], want) || !strings.Contains(list[0], "Level: `Low`") {
+	if want := "Message: `Responses are slow - 310.25s response time > Alerting threshold: 300s`\nRequest Model: `gpt-x`"; !strings.Contains(list[0], want) || !strings.Contains(list[0], "Level: `Low`") {
 		t.Errorf("got %s", list[0])
 	}
 }

@@ -83,6 +83,9 @@ type Deployment struct {
 	// TLS says how the upstream's certificate is checked; nil means like all
 	// others'.
 	TLS *tls.Config
+	// Region is where the deployment runs, as far as the configuration says; alerts
+	// of outages name it.
+	Region string
 	// Organization is sent as OpenAI-Organization when not empty.
 	Organization string
 	// ExtraHeaders are added to every upstream request (canonical names).
