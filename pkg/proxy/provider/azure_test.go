@@ -46,7 +46,9 @@ func TestAzureAddresses(t *testing.T) {
 	}
 }
 
-func TestAzureSendsTheDeploymentAndDropsTheEmptyFirstChunk(t *testing.T) {
+// TestGoldenAZ3 pins D23 of docs/compatibility.md, with TestGoldenOAI3: Azure's
+// first event, which has no choices and no model, reaches nobody.
+func TestGoldenAZ3(t *testing.T) {
 	d := deploy(t, "{model: azure/my-dep, api_base: 'https://r1.openai.azure.com', azure_ad_token: tok}", nil)
 	lane := d.Lane.(wire.Lane)
 	if h := lane.Target().Header; h.Get("Authorization") != "Bearer tok" || h.Get("Api-Key") != "" {

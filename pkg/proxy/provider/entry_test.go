@@ -369,6 +369,43 @@ func TestGoldenVectors(t *testing.T) {
 	}
 }
 
+// TestGoldenOAI3 pins D23 of docs/compatibility.md, with TestGoldenAZ3: the event
+// with the usage has no choices, so that nobody counts an answer twice, and
+// reaches only the client that has asked for it.
+func TestGoldenOAI3(t *testing.T) {
+	const (
+		head  = `data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini-2024-07-18",`
+		text  = head + `"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],"usage":null}` + "\n\n"
+		usage = head + `"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":1,"total_tokens":9}}` + "\n\n"
+		done  = "data: [DONE]\n\n"
+	)
+	d := deploy(t, "{model: openai/gpt-4o-mini, api_base: 'https://up.example/v1', api_key: sk-up}", nil)
+	for name, tt := range map[string]struct{ body, want string }{
+		"asked for by the client": {`{"model":"fast","stream":true,"stream_options":{"include_usage":true}}`, text + usage + done},
+		"asked for by us alone":   {`{"model":"fast","stream":true}`, text + done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r splice.Request
+			if err := r.Scan([]byte(tt.body)); err != nil {
+				t.Fatal(err)
+			}
+			x := d.Lane.(wire.Lane).Open(wire.Options{Request: &r, Restamp: "fast", AskUsage: !r.WantsUsage(), HideUsage: !r.WantsUsage()})
+			defer x.Close()
+			if body, _ := x.AppendRequest(nil); !strings.Contains(string(body), `"stream_options":{"include_usage":true}`) {
+				t.Errorf("the upstream is not asked for the usage: %s", body)
+			}
+			n := copy(x.Space(), text+usage+done)
+			out, err := x.Advance(n)
+			if want := strings.ReplaceAll(tt.want, "gpt-4o-mini-2024-07-18", "fast"); err != nil || string(out) != want {
+				t.Errorf("got  %s, %v\nwant %s", out, err, want)
+			}
+			if u := x.Outcome().Usage; u.TotalTokens != 9 || !u.Known {
+				t.Errorf("usage %+v", u)
+			}
+		})
+	}
+}
+
 // One exchange after another on one lane: nothing of the last shows through.
 func TestExchangesForget(t *testing.T) {
 	d := deploy(t, "{model: openai/m}", nil)
