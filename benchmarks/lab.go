@@ -25,8 +25,11 @@ type lab struct {
 	mockURL  string
 	proxies  []*proxy
 	cached   *proxy // llmgw with its cache in memory on
-	notes    []string
-	ready    time.Duration // of llmgw serve, from its start
+	told     []*proxy
+	// collector takes what the gateways send of their traces.
+	collector *http.Server
+	notes     []string
+	ready     time.Duration // of llmgw serve, from its start
 }
 
 // proxy is one process under test, pinned to a CPU of its own.
@@ -207,7 +210,7 @@ general_settings:
 // accounting, counters, response headers. Only the access log is off.
 func (l *lab) startServe(ctx context.Context) error {
 	start := time.Now()
-	p, err := l.serve(ctx, "llmgw", serveConf)
+	p, err := l.serve(ctx, plainName, serveConf)
 	if err != nil {
 		return err
 	}
@@ -225,7 +228,7 @@ func (l *lab) startCached(ctx context.Context) (err error) {
 	return err
 }
 
-func (l *lab) serve(ctx context.Context, name, text string) (*proxy, error) {
+func (l *lab) serve(ctx context.Context, name, text string, env ...string) (*proxy, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -239,6 +242,7 @@ func (l *lab) serve(ctx context.Context, name, text string) (*proxy, error) {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "XDG_STATE_HOME=" + l.dir, "GOMAXPROCS=1",
 		"LITELLM_LOG=ERROR", "LITELLM_MODE=PRODUCTION",
 	}
+	cmd.Env = append(cmd.Env, env...) // the last of two with one name counts
 	p := &proxy{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", port), cmd: cmd, log: filepath.Join(l.dir, fmt.Sprintf("serve-%d.err", port))}
 	return p, l.begin(ctx, p, "/health/readiness")
 }
@@ -250,8 +254,10 @@ func (l *lab) of(s scenario) []*proxy {
 	switch {
 	case s.delay != nil:
 		return append([]*proxy{{name: direct, url: l.mockURL, cmd: l.mock}}, l.proxies...)
+	case s.told:
+		return append(slices.DeleteFunc(slices.Clone(l.proxies), func(p *proxy) bool { return p.name != plainName }), l.told...)
 	case s.same:
-		return append(slices.DeleteFunc(slices.Clone(l.proxies), func(p *proxy) bool { return p.name == "llmgw" }), l.cached)
+		return append(slices.DeleteFunc(slices.Clone(l.proxies), func(p *proxy) bool { return p.name == plainName }), l.cached)
 	}
 	return l.proxies
 }
@@ -296,16 +302,20 @@ func (l *lab) begin(ctx context.Context, p *proxy, path string) error {
 
 // all are the processes on the CPU of the proxies.
 func (l *lab) all() []*proxy {
-	if l.cached == nil {
-		return l.proxies
+	list := append(slices.Clip(l.proxies), l.told...)
+	if l.cached != nil {
+		list = append(list, l.cached)
 	}
-	return append(slices.Clip(l.proxies), l.cached)
+	return list
 }
 
 // stop ends all processes, each by its own number.
 func (l *lab) stop() {
 	for _, p := range l.all() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	if l.collector != nil {
+		_ = l.collector.Close()
 	}
 	if l.mock != nil {
 		_ = l.mock.Process.Signal(syscall.SIGTERM)

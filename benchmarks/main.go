@@ -36,6 +36,7 @@ type scenario struct {
 	body   int  // bytes
 	tokens int  // that the answer is asked for; 0 leaves it to the mock
 	same   bool // every request is the same one, for a cache
+	told   bool // through gateways that tell of their calls
 	delay  *delay
 }
 
@@ -45,6 +46,8 @@ var scenarios = []scenario{
 	{Name: "paced", model: "mock/itl-5ms", stream: true},
 	{Name: "unpaced", model: "mock/plain", stream: true},
 	{Name: "hit", model: "mock/plain", same: true},
+	{Name: "told", model: "mock/plain", told: true},
+	{Name: "toldpaced", model: "mock/itl-5ms", stream: true, told: true},
 	{Name: "alone", model: "mock/plain", delay: &delay{what: "one connection", of: latency}},
 	{Name: "first", model: "mock/itl-5ms", stream: true, tokens: 2, delay: &delay{what: "first event, one connection", of: firstEvent}},
 	{Name: "gap", model: "mock/itl-20ms", stream: true, delay: &delay{what: "gap of 20 ms, one connection", of: gap, longer: 4}},
@@ -70,7 +73,7 @@ func main() {
 	flag.DurationVar(&o.warmup, "warmup", time.Second, "warm-up of each measurement")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each measurement")
 	flag.IntVar(&o.users, "users", 64, "connections")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,hit,alone,first,gap,half,memory,lost,left)")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, comma-separated (small,16kb,paced,unpaced,hit,told,toldpaced,alone,first,gap,half,memory,lost,left)")
 	flag.IntVar(&o.streams, "streams", 1000, "concurrent streams of the memory measurement")
 	flag.IntVar(&o.lost, "lost", 10_000, "streams of the count of lost ones")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the order")
@@ -124,6 +127,11 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := lab.startProxies(ctx); err != nil {
 		return err
+	}
+	if o.wants("told") || o.wants("toldpaced") {
+		if err := lab.startTold(ctx); err != nil {
+			return fmt.Errorf("start llmgw serve with everything on: %w", err)
+		}
 	}
 
 	res := newResults(o, lab)

@@ -149,7 +149,7 @@ func (r *results) table(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s, %s; one CPU and GOMAXPROCS=1 for the proxy\n", r.Machine, r.Go, r.Start)
 	fmt.Fprintf(w, "ratios are of the same round: median [lowest-highest]\n\n")
 	for _, s := range scenarios {
-		if s.delay != nil || len(r.cell(s.Name, r.proxies[0]).CPU) == 0 {
+		if s.delay != nil || s.told || len(r.cell(s.Name, r.proxies[0]).CPU) == 0 {
 			continue
 		}
 		unit := "us/request"
@@ -166,6 +166,7 @@ func (r *results) table(w io.Writer) {
 				spread(ratio(c, r.cell(s.Name, "ReverseProxy")), 2), spread(ratio(c, r.cell(s.Name, "nginx")), 2), median(c.RPS), median(floats(c.P99))/1000, c.Failed, c.Wrong)
 		}
 	}
+	r.told(w)
 	r.delays(w)
 	fmt.Fprintf(w, "\n%-22s %12s %20s %24s\n", "", "RSS idle", fmt.Sprintf("at %d streams", r.streams), "streams lost")
 	for _, m := range r.Memory {

@@ -197,8 +197,7 @@ func (a *Access) Line(r *http.Request, status int) {
 	path := r.URL.EscapedPath()
 	if a.json {
 		b = append(b, `{"message":`...)
-		text, _ := json.Marshal(fmt.Sprintf(`%s - "%s %s %s" %d`, r.RemoteAddr, r.Method, path, r.Proto, status))
-		b = append(b, text...)
+		b = appendMessage(b, r, path, status)
 		b = append(b, `,"level":"INFO","timestamp":"`...)
 		b = time.Now().AppendFormat(b, "2006-01-02T15:04:05.000000")
 		b = append(b, `","component":"uvicorn.access"}`...)
@@ -222,6 +221,35 @@ func (a *Access) Line(r *http.Request, status int) {
 	_, _ = a.w.Write(b)
 	*p = b
 	a.bufs.Put(p)
+}
+
+// appendMessage appends uvicorn's line as a JSON string.
+func appendMessage(b []byte, r *http.Request, path string, status int) []byte {
+	if !plain(r.RemoteAddr) || !plain(r.Method) || !plain(path) || !plain(r.Proto) {
+		text, _ := json.Marshal(fmt.Sprintf(`%s - "%s %s %s" %d`, r.RemoteAddr, r.Method, path, r.Proto, status))
+		return append(b, text...)
+	}
+	b = append(b, '"')
+	b = append(b, r.RemoteAddr...)
+	b = append(b, ` - \"`...)
+	b = append(b, r.Method...)
+	b = append(b, ' ')
+	b = append(b, path...)
+	b = append(b, ' ')
+	b = append(b, r.Proto...)
+	b = append(b, `\" `...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	return append(b, '"')
+}
+
+// plain reports whether a text stands in JSON as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 func clean(method string) string {

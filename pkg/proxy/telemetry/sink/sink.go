@@ -131,38 +131,57 @@ func (s *Sink) Messages() bool { return s.o.Messages }
 // Dropped is how many records were lost.
 func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 
+// scratch holds the records of a batch while they are written.
+type scratch struct {
+	b    []byte
+	ends []int
+}
+
+// maxScratch is what is kept of a scratch.
+const maxScratch = 1 << 20
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
 // Record takes a batch of finished calls. It never waits for the target.
 func (s *Sink) Record(batch []call.Call) {
-	var b bytes.Buffer
-	lost := 0
+	w := scratches.Get().(*scratch)
 	for i := range batch {
 		if c := &batch[i]; c.NoLog || c.Err == nil && s.o.NoSuccess || c.Err != nil && s.o.NoFailure {
 			continue
 		}
-		b.Reset()
-		s.encode(&b, &batch[i])
-		if !s.add(b.Bytes()) {
-			lost++
-		}
+		w.b = s.encode(w.b, &batch[i])
+		w.ends = append(w.ends, len(w.b))
 	}
-	s.lose(lost)
+	if len(w.ends) > 0 {
+		s.lose(s.add(bytes.Clone(w.b), w.ends))
+	}
+	if w.b, w.ends = w.b[:0], w.ends[:0]; cap(w.b) <= maxScratch {
+		scratches.Put(w)
+	}
 }
 
-func (s *Sink) add(record []byte) bool {
+// add lets records wait; it returns how many found no room.
+func (s *Sink) add(all []byte, ends []int) (lost int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.size+len(record) > s.o.MaxBytes {
-		return false
+	before, from := len(s.waiting), 0
+	for _, end := range ends {
+		record := all[from:end:end]
+		from = end
+		if s.size+len(record) > s.o.MaxBytes {
+			lost++
+			continue
+		}
+		s.size += len(record)
+		s.waiting = append(s.waiting, record)
 	}
-	s.size += len(record)
-	s.waiting = append(s.waiting, bytes.Clone(record))
-	if len(s.waiting)%s.o.Batch == 0 {
+	if len(s.waiting)/s.o.Batch > before/s.o.Batch {
 		select {
 		case s.wake <- struct{}{}:
 		default:
 		}
 	}
-	return true
+	return lost
 }
 
 func (s *Sink) lose(n int) {

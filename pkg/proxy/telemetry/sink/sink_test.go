@@ -65,12 +65,12 @@ func TestRecordsHoldWhatLiteLLMsDo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &Sink{o: tt.o}
-			var b, pretty bytes.Buffer
-			s.encode(&b, &tt.c)
-			if err := json.Indent(&pretty, b.Bytes(), "", "  "); err != nil || bytes.ContainsRune(b.Bytes(), '\n') {
-				t.Fatalf("%v in %q", err, b.String())
+			var pretty bytes.Buffer
+			b := s.encode(nil, &tt.c)
+			if err := json.Indent(&pretty, b, "", "  "); err != nil || bytes.ContainsRune(b, '\n') {
+				t.Fatalf("%v in %q", err, b)
 			}
-			if text := b.String(); strings.Contains(text, "hidden") || strings.Contains(text, "sk-upstream") || !tt.o.Messages && strings.Contains(text, "private") {
+			if text := string(b); strings.Contains(text, "hidden") || strings.Contains(text, "sk-upstream") || !tt.o.Messages && strings.Contains(text, "private") {
 				t.Errorf("shows what it must not: %s", text)
 			}
 			path := filepath.Join("testdata", tt.name+".json")
@@ -329,10 +329,9 @@ func FuzzRecordsAreJSON(f *testing.F) {
 		c.Model, c.EndUser, c.UserAgent, c.Prompt, c.Answer = model, user, user, body, body
 		c.Err.Message = message
 		s := &Sink{o: Options{Messages: true}}
-		var b bytes.Buffer
-		s.encode(&b, &c)
-		if !json.Valid(b.Bytes()) || bytes.ContainsAny(b.Bytes(), "\n\r") {
-			t.Fatalf("%q", b.String())
+		b := s.encode(nil, &c)
+		if !json.Valid(b) || bytes.ContainsAny(b, "\n\r") {
+			t.Fatalf("%q", b)
 		}
 	})
 }
