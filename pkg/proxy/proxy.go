@@ -183,6 +183,7 @@ func (p *Proxy) Listen() error {
 	o.Health = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.live.Load().probes.ServeHTTP(w, r) })
 	o.InFlight = p.live.Load().api.InFlight // of all that replace it, too
 	o.Log, o.Cut = p.log, call.ErrCut
+	o.OnCut = func() { p.upstream.Cut(); p.outside.Cut() }
 	s, err := server.Listen(o)
 	if err != nil {
 		return err

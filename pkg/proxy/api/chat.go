@@ -545,6 +545,8 @@ func (c *chat) broken(client, attempt context.Context, d *call.Deployment, l cal
 		c.call.UpstreamTime = time.Since(c.call.UpstreamStart)
 	}
 	switch cause := context.Cause(attempt); {
+	case context.Cause(client) == call.ErrCut:
+		return gone(client, err)
 	case errors.Is(cause, errTooLong):
 		l.Total = c.a.o.MaxStreamDuration
 		return c.a.o.Classify.Timeout(d, l, true)

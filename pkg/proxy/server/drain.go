@@ -119,6 +119,9 @@ func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
 // their clients that the gateway has cut them.
 func (s *Server) endRequests() {
 	s.cut(s.o.Cut)
+	if s.o.OnCut != nil {
+		s.o.OnCut()
+	}
 	for end := time.Now().Add(cutPatience); s.inFlight() > 0 && time.Now().Before(end); {
 		time.Sleep(drainStep)
 	}

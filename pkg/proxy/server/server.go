@@ -47,6 +47,8 @@ type Options struct {
 	OnRequest func()
 	// Cut is the cause with which requests end that a drain cuts.
 	Cut error
+	// OnCut is told when that happens; nil is not.
+	OnCut func()
 	// Wrap is put around the listener, for tests that count system calls.
 	Wrap func(net.Listener) net.Listener
 }

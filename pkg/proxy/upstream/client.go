@@ -96,6 +96,11 @@ type Client struct {
 	idle    atomic.Int64
 	closed  atomic.Bool
 	sweeper *time.Timer
+	// cut is set when all requests in flight end; cutting ends those that have
+	// no connection of ours.
+	cut     atomic.Bool
+	cutting context.Context
+	endAll  context.CancelFunc
 }
 
 var _ call.Upstream = (*Client)(nil)
@@ -133,6 +138,7 @@ func New(o Options) *Client {
 		o.TLS, _ = Trust{}.Config() // reads no file
 	}
 	c := &Client{o: o}
+	c.cutting, c.endAll = context.WithCancel(context.Background())
 	c.hosts.Store(&map[Target]*host{})
 	c.sweeper = time.AfterFunc(time.Hour, c.sweep)
 	c.sweeper.Stop()
@@ -148,6 +154,21 @@ func (c *Client) Close() {
 		if h.proxied != nil {
 			h.proxied.Close()
 		}
+	}
+}
+
+// Cut ends all requests in flight, and those to come, whatever their contexts
+// say: a request whose answer is wanted also when its client has left has none
+// that ends.
+func (c *Client) Cut() {
+	c.cut.Store(true)
+	c.endAll()
+	for _, h := range *c.hosts.Load() {
+		h.mu.Lock()
+		for conn := h.busy; conn != nil; conn = conn.next {
+			_ = conn.SetDeadline(past)
+		}
+		h.mu.Unlock()
 	}
 }
 
@@ -167,7 +188,32 @@ type host struct {
 	proxied *proxied    // where an outbound proxy is in the way; nothing else is used then
 	mu      sync.Mutex
 	idle    []*conn
-	gone    bool // no connection is kept any more
+	busy    *conn // the first of those in use, which know each other
+	gone    bool  // no connection is kept any more
+}
+
+// begin notes that a connection is in use; the lock is held.
+func (h *host) begin(c *conn) {
+	if c.next = h.busy; c.next != nil {
+		c.next.prev = c
+	}
+	h.busy, c.busy = c, true
+}
+
+// end notes that a connection is not in use any more; the lock is held.
+func (h *host) end(c *conn) {
+	if !c.busy {
+		return
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		h.busy = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.next, c.prev, c.busy = nil, nil, false
 }
 
 func (c *Client) host(u *url.URL, trust *tls.Config) *host {
@@ -196,7 +242,7 @@ func (c *Client) host(u *url.URL, trust *tls.Config) *host {
 	}
 	h.address = net.JoinHostPort(u.Hostname(), port)
 	if c.o.NetHTTP || c.throughProxy(u) {
-		h.proxied = newProxied(c.o, h.tls)
+		h.proxied = newProxied(c.o, h.tls, c.cutting)
 	}
 	grown := make(map[Target]*host, len(old)+1)
 	for k, v := range old {
@@ -230,6 +276,7 @@ func (h *host) take() *conn {
 		c := h.idle[n-1]
 		h.idle[n-1] = nil
 		h.idle = h.idle[:n-1]
+		h.begin(c)
 		h.mu.Unlock()
 		h.client.idle.Add(-1)
 		if now.Sub(c.since) < h.client.o.IdleTimeout && now.Before(c.expires) && c.quiet() {
@@ -257,6 +304,7 @@ func (h *host) put(c *conn) {
 		c.Close()
 		return
 	}
+	h.end(c)
 	h.idle = append(h.idle, c)
 	h.mu.Unlock()
 	if h.client.idle.Add(1) == 1 {
@@ -362,7 +410,7 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 	age := h.client.o.MaxAge
 	c.expires = time.Now().Add(age - rand.N(age/10+1))
 	if h.tls == nil {
-		return c, nil
+		return h.use(c), nil
 	}
 	config := h.tls.Clone()
 	config.ServerName = h.name
@@ -375,5 +423,12 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 	}
 	c.Conn = secure
 	c.in.open(secure, nil)
-	return c, nil
+	return h.use(c), nil
+}
+
+func (h *host) use(c *conn) *conn {
+	h.mu.Lock()
+	h.begin(c)
+	h.mu.Unlock()
+	return c
 }

@@ -27,6 +27,19 @@ type conn struct {
 	since   time.Time // idle
 	expires time.Time // not used after it
 	used    bool      // has served a request before
+
+	// busy says that it is in use and among those of its host, next and prev are
+	// its neighbours there. The host's lock guards them.
+	busy       bool
+	next, prev *conn
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.host.mu.Lock()
+	c.host.end(c)
+	c.host.mu.Unlock()
+	return c.Conn.Close()
 }
 
 func newConn(plain net.Conn, h *host) *conn {
@@ -82,12 +95,12 @@ func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.L
 			return resp, lease, err // the body is still being written
 		}
 	}
-	dialing := ctx
+	dialing, cancel := context.WithCancel(ctx)
 	if !r.Deadline.IsZero() {
-		limited, cancel := context.WithDeadline(ctx, r.Deadline)
-		defer cancel()
-		dialing = limited
+		dialing, cancel = context.WithDeadline(ctx, r.Deadline)
 	}
+	defer cancel()
+	defer context.AfterFunc(c.cutting, cancel)()
 	conn, err := h.dial(dialing)
 	if err != nil {
 		closeUpload(r)
@@ -143,6 +156,9 @@ func (c *conn) attempt(ctx context.Context, r *call.Request) (resp call.Response
 		return resp, written{}, true, err
 	}
 	_ = c.SetDeadline(r.Deadline)
+	if c.host.client.cut.Load() {
+		_ = c.SetDeadline(past) // ours has replaced the one of the cut
+	}
 	b := &body{conn: c}
 	if ctx.Done() != nil {
 		b.ctx = ctx

@@ -67,7 +67,7 @@ func TestOddAnswersAreReadAsNetHTTPReadsThem(t *testing.T) {
 					}
 				}
 			})
-			own, theirs := New(Options{}), newProxied(Options{}, nil)
+			own, theirs := New(Options{}), newProxied(Options{}, nil, context.Background())
 			defer own.Close()
 			defer theirs.Close()
 			ask := func(u call.Upstream, method, body string) read {

@@ -18,12 +18,13 @@ import (
 type proxied struct {
 	transport *http.Transport
 	exchanges sync.Pool
+	cutting   context.Context // of the client: all requests end with it
 }
 
 var _ call.Upstream = (*proxied)(nil)
 
-func newProxied(o Options, trust *tls.Config) *proxied {
-	c := &proxied{transport: &http.Transport{
+func newProxied(o Options, trust *tls.Config, cutting context.Context) *proxied {
+	c := &proxied{cutting: cutting, transport: &http.Transport{
 		Proxy:                  o.Proxy,
 		DialContext:            o.Dial,
 		MaxIdleConns:           o.MaxIdle,
@@ -45,10 +46,14 @@ func (c *proxied) Close() { c.transport.CloseIdleConnections() }
 
 // Do implements call.Upstream.
 func (c *proxied) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
-	cancel := context.CancelFunc(func() {})
-	if !r.Deadline.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, r.Deadline)
+	var end context.CancelFunc
+	if r.Deadline.IsZero() {
+		ctx, end = context.WithCancel(ctx)
+	} else {
+		ctx, end = context.WithDeadline(ctx, r.Deadline)
 	}
+	stop := context.AfterFunc(c.cutting, end)
+	cancel := func() { stop(); end() }
 	x := c.exchanges.Get().(*exchange)
 	req := x.request(ctx, r)
 	resp, err := c.transport.RoundTrip(req)
