@@ -71,7 +71,7 @@ func (e *DisabledError) Error() string { return e.Reason }
 var silent = []string{
 	"mistral", "codestral", "perplexity", "deepinfra", "cerebras", "nvidia_nim", "xinference", "databricks", "ai21", "ai21_chat",
 	"anyscale", "featherless_ai", "nscale", "hyperbolic", "v0", "morph", "aiml", "lemonade", "jina_ai", "veniceai", "abliteration",
-	"llamagate", "gmi", "sarvam", "aihubmix", "crusoe", "salad_cloud", "nadir",
+	"llamagate", "gmi", "sarvam", "aihubmix", "crusoe", "salad_cloud", "nadir", "empiriolabs",
 }
 
 // Deploy fills what the provider room knows about a deployment: provider, model,
@@ -174,6 +174,7 @@ func (w *lanes) Lane(op wire.Op) (wire.Lane, error) {
 	if p, ok := catalog.LookupProvider(name); ok && p.MaxTokens && op == wire.Chat {
 		o.Rewrite.OldMaxTokens = true
 	}
+	vendor(name, op, w.d.APIBase, &o)
 	if name == "openai" && op == wire.Chat {
 		o.RenameMaxTokens = openai.Reasons
 	}

@@ -217,7 +217,7 @@ func TestReasoningModelsGetTheLimitByItsNewerName(t *testing.T) {
 func TestVendorsOfTheRegistryGetTheLimitByItsOlderName(t *testing.T) {
 	for model, want := range map[string]string{
 		"synthetic/m": `{"model":"m","max_tokens":5}`, "nano-gpt/m": `{"model":"m","max_tokens":5}`, "poe/m": `{"model":"m","max_tokens":5}`,
-		"publicai/m": `{"model":"m","max_tokens":5}`, "groq/m": `{"model":"m","max_completion_tokens":5}`, "hosted_vllm/m": `{"model":"m","max_completion_tokens":5}`,
+		"publicai/m": `{"model":"m","max_tokens":5}`, "openrouter/m": `{"model":"m","max_completion_tokens":5}`, "hosted_vllm/m": `{"model":"m","max_completion_tokens":5}`,
 	} {
 		if got := request(t, deploy(t, "{model: "+model+", api_base: 'http://up/v1'}", nil), `{"model":"m","max_completion_tokens":5}`, false); got != want {
 			t.Errorf("%s: %s", model, got)

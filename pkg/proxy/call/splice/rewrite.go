@@ -42,6 +42,8 @@ type Rewrite struct {
 	RenameMaxTokens bool
 	// OldMaxTokens sends max_completion_tokens as max_tokens.
 	OldMaxTokens bool
+	// SystemRole sends messages of the role developer as system.
+	SystemRole bool
 }
 
 // renames says which member is sent under which other name; equal when none is.
@@ -94,6 +96,10 @@ func (r *Request) Append(dst []byte, w *Rewrite) []byte {
 			from = int(e.end)
 		case e.member == StreamOptions && w.Usage && r.stream && !r.usage:
 			dst, from = r.appendOptions(dst, from, e)
+		case e.member == Messages && w.SystemRole && r.says(e):
+			dst = append(dst, r.body[from:e.value]...)
+			dst = r.appendMessages(dst, e)
+			from = int(e.end)
 		case e.member == Metadata && w.Metadata == MetadataStored:
 			dst = append(dst, r.body[from:e.value]...)
 			dst = r.appendMetadata(dst)

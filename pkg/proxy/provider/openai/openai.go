@@ -31,6 +31,8 @@ type Options struct {
 	RenameMaxTokens func(model string) bool
 	// UserAgent is sent to the upstream.
 	UserAgent string
+	// Sent is the name by which the upstream knows a model; nil means its own.
+	Sent func(model string) string
 	// URL returns where requests for a model go; nil means Endpoint below the
 	// deployment's base.
 	URL func(op wire.Op, model string) (*url.URL, error)
@@ -216,6 +218,9 @@ func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
 	w.Model = x.o.Model
 	if w.Model == "" {
 		w.Model = x.lane.model
+	}
+	if sent := x.lane.options.Sent; sent != nil {
+		w.Model = sent(w.Model)
 	}
 	w.Usage = x.o.AskUsage && !x.lane.silent.Load()
 	x.asked = w.Usage && x.stream && !x.o.Request.WantsUsage()
