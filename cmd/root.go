@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -51,6 +52,10 @@ type app struct {
 	color   string
 	noColor bool
 	quiet   bool
+
+	// records takes what a gateway says as records, where its log is JSON: who
+	// collects logs reads one record a line. nil writes text.
+	records *slog.Logger
 }
 
 // colorOn reports whether to colour a stream that is a terminal or not.
@@ -68,13 +73,21 @@ func (a *app) colorOn(tty bool) bool {
 // infof writes a progress or information line to standard error, unless
 // --quiet.
 func (a *app) infof(format string, args ...any) {
-	if !a.quiet {
+	switch {
+	case a.quiet:
+	case a.records != nil:
+		a.records.Info(strings.TrimSpace(strings.TrimPrefix(fmt.Sprintf(format, args...), "INFO:")))
+	default:
 		fmt.Fprintf(a.err, format+"\n", args...)
 	}
 }
 
 // warnf writes a warning to standard error; --quiet does not hide it.
 func (a *app) warnf(format string, args ...any) {
+	if a.records != nil {
+		a.records.Warn(fmt.Sprintf(format, args...))
+		return
+	}
 	fmt.Fprintf(a.err, "warning: "+format+"\n", args...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 
@@ -87,6 +88,9 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	s, err := f.settings(tree)
 	if err != nil {
 		return err
+	}
+	if s.log.json {
+		a.records = telemetry.NewLogger(a.err, slog.LevelInfo, true)
 	}
 	life.read(tree)
 	if life.supervises(s) {

@@ -14,7 +14,6 @@ import (
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/internal/startcheck"
 	"github.com/llmgw/llmgw/pkg/proxy"
-	"github.com/llmgw/llmgw/pkg/proxy/telemetry"
 )
 
 // load reads the configuration with everything around it: variables, --env-file,
@@ -234,9 +233,5 @@ func (s *settings) differ(now *settings) (names []string) {
 
 // say prints what operators want to see at every level.
 func (r *reloader) say(text string) {
-	if r.s.log.json {
-		telemetry.NewLogger(r.a.err, slog.LevelInfo, true).Info(text)
-		return
-	}
 	r.a.infof("INFO:     %s", text)
 }

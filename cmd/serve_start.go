@@ -235,7 +235,11 @@ func (g *gateway) announce(a *app, s *settings) {
 		host = defaultHost
 	}
 	base := scheme + "://" + net.JoinHostPort(host, strconv.Itoa(addr.Port)) + strings.TrimRight(s.rootPath, "/")
-	if !s.zero {
+	switch {
+	case s.zero:
+	case a.records != nil && !a.quiet:
+		a.records.Info("Proxy initialized with Config", "models", g.proxy.Models())
+	default:
 		a.infof("LiteLLM: Proxy initialized with Config, Set models:")
 		for _, name := range g.proxy.Models() {
 			a.infof("    %s", name)

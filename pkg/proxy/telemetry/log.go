@@ -130,11 +130,14 @@ func (h *handler) record(r slog.Record, attrs []slog.Attr) []byte {
 	for _, a := range attrs {
 		if _, taken := m[a.Key]; !taken {
 			v := a.Value.Resolve()
-			if err, ok := v.Any().(error); ok {
-				m[a.Key] = err.Error()
-				continue
+			switch x := v.Any().(type) {
+			case error:
+				m[a.Key] = x.Error()
+			case time.Duration:
+				m[a.Key] = x.String() // with its unit, as in the text
+			default:
+				m[a.Key] = x
 			}
-			m[a.Key] = v.Any()
 		}
 	}
 	b, err := plainJSON(m)
