@@ -114,6 +114,19 @@ func (p *Price) rate(unit string) *Rate {
 	return nil
 }
 
+// Charges reports whether anything costs more than nothing.
+func (p *Price) Charges() bool {
+	for _, r := range [...]*Rate{
+		&p.Input, &p.Output, &p.CacheRead, &p.CacheWrite, &p.CacheWrite1h, &p.Reasoning, &p.AudioIn, &p.AudioOut, &p.ImageIn, &p.ImageOut,
+		&p.VideoIn, &p.Request, &p.Second, &p.Image, &p.Character, &p.Query,
+	} {
+		if r.Base > 0 || slices.ContainsFunc(r.Tiers, func(t Tier) bool { return t.Rate > 0 }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.ImageKinds, func(k ImageKind) bool { return k.Base > 0 })
+}
+
 // Usage is what one call used. Prompt and Completion are totals; the other
 // counts are parts of them.
 type Usage struct {

@@ -71,6 +71,20 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 	}
 	// Without a description there is no page of it either.
 	c.API.NoDocs, c.API.NoRedoc = on("NO_DOCS") || on("NO_OPENAPI"), on("NO_REDOC")
+	if kb := number("MAX_SIZE_PER_ITEM_IN_MEMORY_CACHE_IN_KB"); c.Cache != nil && kb > 0 {
+		c.Cache.MaxItem = int64(kb * 1024)
+	}
+	d := &c.API.Docs
+	for name, into := range map[string]*string{"DOCS_URL": &d.Docs, "REDOC_URL": &d.Redoc, "OPENAPI_URL": &d.OpenAPI} {
+		if path := getenv(name); strings.HasPrefix(path, "/") {
+			*into = path
+		} else if path != "" {
+			remarks = append(remarks, name+" is no path such as /docs; it is left out")
+		}
+	}
+	d.Title, d.Description = getenv("DOCS_TITLE"), getenv("DOCS_DESCRIPTION")
+	c.API.SpeechPiece = int(number("AUDIO_SPEECH_CHUNK_SIZE"))
+	c.API.DetailedTiming = on("LITELLM_DETAILED_TIMING")
 	if getenv("DOCS_URL") != "" {
 		c.API.RootRedirect = getenv("ROOT_REDIRECT_URL")
 	}

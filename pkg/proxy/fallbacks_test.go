@@ -26,7 +26,7 @@ func TestARequestsOwnFallbacksMayChangeIt(t *testing.T) {
 		}
 		io.WriteString(w, okAnswer)
 	})
-	yaml := "router_settings: {num_retries: 0}\n"
+	yaml := "router_settings: {num_retries: 0}\ngeneral_settings: {expose_fallback_errors_to_caller: true}\n"
 	c, _ := load(t, "model_list:\n"+
 		"- {model_name: a, litellm_params: {model: openai/ma, api_key: k, api_base: '"+base+"'}}\n"+
 		"- {model_name: b, litellm_params: {model: openai/mb, api_key: k, api_base: '"+base+"'}}\n"+

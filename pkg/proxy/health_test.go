@@ -125,18 +125,19 @@ func TestEveryModeIsAskedInItsOwnWay(t *testing.T) {
 	})
 	var yaml strings.Builder
 	yaml.WriteString("model_list:\n")
-	for _, mode := range []string{"chat", "completion", "embedding", "responses", "rerank", "image_generation", "audio_transcription"} {
+	for _, mode := range []string{"chat", "completion", "embedding", "responses", "rerank", "image_generation", "audio_speech", "audio_transcription"} {
 		fmt.Fprintf(&yaml, "- {model_name: %s, litellm_params: {model: hosted_vllm/m, api_key: k, api_base: '%s'}, model_info: {mode: %s}}\n", mode, base, mode)
 	}
 	c, _ := load(t, yaml.String())
 	_, url := gateway(t, c)
 	status, body := admin(t, "GET", url+"/health", "")
-	if status != 200 || !strings.Contains(body, `"unhealthy_count":0`) || !strings.Contains(body, `"healthy_count":6`) {
+	if status != 200 || !strings.Contains(body, `"unhealthy_count":0`) || !strings.Contains(body, `"healthy_count":7`) {
 		t.Errorf("%d %s", status, body)
 	}
 	for path, part := range map[string]string{
 		"/v1/chat/completions": `"messages":[{"content":"test from litellm"`, "/v1/completions": `"prompt":"test from litellm"`,
 		"/v1/embeddings": `"input":["test from litellm"]`, "/v1/responses": `"input":"test from litellm"`, "/v1/images/generations": `"prompt"`,
+		"/v1/audio/speech": `"voice":"alloy"`,
 	} {
 		if got, _ := bodies.Load(path); got == nil || !strings.Contains(got.(string), part) {
 			t.Errorf("%s was asked %v", path, got)

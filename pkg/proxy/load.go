@@ -105,6 +105,7 @@ func (l *loader) general() {
 	if on := l.flag(g.Get("block_robots")); on != nil {
 		l.c.API.BlockRobots = *on
 	}
+	l.switches(g, s)
 	if on := l.flag(s.Get("force_ipv4")); on != nil {
 		l.c.Upstream.IPv4 = *on
 	}

@@ -60,7 +60,7 @@ func (l *loader) cache() {
 	c.Namespace = l.text(p.Get("namespace"))
 	c.TTL = l.seconds(p.Get("ttl"))
 	c.MemoryTTL = l.seconds(p.Get("default_in_memory_ttl"))
-	c.RedisTTL = l.seconds(first(p.Get("default_in_redis_ttl"), p.Get("default_redis_ttl")))
+	c.RedisTTL = l.seconds(first(p.Get("default_in_redis_ttl"), p.Get("default_redis_ttl"), s.Get("default_redis_ttl")))
 	l.cacheSize(c)
 	switch mode := l.text(p.Get("mode")); mode {
 	case "", "default_on":

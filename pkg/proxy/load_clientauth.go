@@ -17,6 +17,7 @@ func (l *loader) clientAuth(g *config.Node) {
 		a.Inside = !*check
 	}
 	a.Hosts = l.names(g.Get("user_url_allowed_hosts"))
+	l.urlHosts(l.tree.Section("litellm_settings"), g)
 	for _, m := range l.tree.Models() {
 		n := m.Params.Get("configurable_clientside_auth_params")
 		name, _ := m.Node.Get("model_name").Scalar()

@@ -43,6 +43,12 @@ func (l *loader) healthChecks() {
 	if details := l.flag(g.Get("health_check_details")); details != nil {
 		h.Details = *details
 	}
+	h.SkipDisabled = on(g.Get("health_check_skip_disabled_background_models"))
+	h.Listed, h.AllListed = on(g.Get("model_list_healthy_only")), !r.Get("allowed_fails_policy").IsNull()
+	if n := g.Get("model_list_healthy_only"); h.Listed && !h.Background {
+		l.report(finding.Warning, n, "model_list_healthy_only has no effect without general_settings.background_health_checks: nothing is known to hide")
+	}
+	l.c.API.HealthyOnly = h.Listed
 	h.Shared = on(g.Get("use_shared_health_check"))
 	if f := l.variable("DEFAULT_SHARED_HEALTH_CHECK_TTL"); f != nil {
 		h.SharedTTL = time.Duration(*f * float64(time.Second))
@@ -90,6 +96,7 @@ func (l *loader) healthOf(d *call.Deployment, m config.Entry) {
 	info := m.Info
 	d.Health.Model = l.text(info.Get("health_check_model"))
 	d.Health.Prompt = l.probes.prompt
+	d.Health.Voice = l.text(info.Get("health_check_voice"))
 	if d.Health.Timeout = l.seconds(info.Get("health_check_timeout")); d.Health.Timeout == 0 {
 		d.Health.Timeout = l.probes.timeout
 	}

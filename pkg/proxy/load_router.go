@@ -241,6 +241,7 @@ func (l *loader) routing(d *call.Deployment, m config.Entry) {
 	d.AllowedFailsFor = l.allowedFails(info.Get("allowed_fails_policy"))
 	d.TeamID, d.TeamName = l.text(info.Get("team_id")), l.text(info.Get("team_public_model_name"))
 	d.Tags = l.names(p.Get("tags"))
+	d.FailOpen = set(l.flag(info.Get("allow_fail_open")), true)
 	if d.TagFiltering = l.flag(info.Get("enable_tag_filtering")); d.TagFiltering != nil && *d.TagFiltering {
 		l.c.API.Routing.Tags = true
 	}

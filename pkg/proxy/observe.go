@@ -79,6 +79,11 @@ func (p *Proxy) observe(c *Config, state *shared) (*observers, error) {
 	m := *o.c.Metrics
 	m.Recognized = func(model string) bool { return p.router.Has(model) }
 	m.InFlight = func() int64 { return p.live.Load().api.InFlight() }
+	m.Seats = func() (s metrics.Seats, on bool) {
+		a := p.live.Load().api
+		s.Admitted, s.Queued, s.Full, s.Waited = a.SeatsTaken()
+		return s, a.SeatsBounded()
+	}
 	m.Refused = func() int64 { return p.queue.Refused() }
 	m.Flush = func() { p.queue.Flush() }
 	m.System = o.c.System
@@ -186,6 +191,7 @@ func (o *observers) cooled(d call.Cooldown) {
 // handlers tells the API what to note and to show.
 func (o *observers) handlers(a *api.Options, host string) {
 	a.Observe = o.metrics != nil || len(o.sinks) > 0 || o.otel != nil
+	a.KeepTags = len(o.sinks) > 0
 	a.KeepContent = slices.ContainsFunc(o.sinks, (*sink.Sink).Messages) || o.otel != nil && o.otel.Messages()
 	if o.otel != nil {
 		a.Trace = o.otel.Begin

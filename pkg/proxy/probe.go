@@ -30,7 +30,13 @@ type HealthConfig struct {
 	Details bool
 	// Shared lets instances take turns through Redis; SharedTTL is how long a
 	// round counts, SharedLock how long an instance may take for one.
-	Shared                bool
+	Shared bool
+	// SkipDisabled leaves deployments that the background does not check out of
+	// /health, too.
+	SkipDisabled bool
+	// Listed lets listings leave out what does not work; AllListed keeps them from
+	// that, because failures are counted in another way.
+	Listed, AllListed     bool
 	SharedTTL, SharedLock time.Duration
 }
 
@@ -109,6 +115,9 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	case err != nil:
 		return classify.Transport(d, err)
 	}
+	if d.Mode == "audio_speech" {
+		return nil // sound
+	}
 	if _, err := exchange.AppendAnswer(nil, answer); err != nil {
 		if errors.Is(err, splice.ErrNotJSON) {
 			return classify.Invalid(d, resp.Status, resp.Header, answer)
@@ -147,6 +156,12 @@ func probeWay(d *call.Deployment) (wire.Lane, map[string]any) {
 		op, members = wire.Rerank, map[string]any{"query": prompt, "documents": []string{"a text"}}
 	case "moderation", "moderations":
 		op, members = wire.Moderations, map[string]any{"input": prompt}
+	case "audio_speech":
+		voice := d.Health.Voice
+		if voice == "" {
+			voice = "alloy"
+		}
+		op, members = wire.Speech, map[string]any{"input": prompt, "voice": voice}
 	case "image_generation":
 		op, members = wire.Images, map[string]any{"prompt": prompt}
 	default:
@@ -175,7 +190,7 @@ func (p *Proxy) checks(h *HealthConfig) *health.Checker {
 		turns = s
 	}
 	return health.New(health.Options{
-		Shared: turns, Details: h.Details,
+		Shared: turns, Details: h.Details, SkipDisabled: h.SkipDisabled,
 		Probe: p.probe, Deployments: p.router.Deployments, Background: h.Background, Interval: h.Interval, Concurrency: h.Concurrency,
 		Groups: h.Groups, Staleness: h.Staleness, IgnoreTransient: h.IgnoreTransient, Unhealthy: p.router.Unhealthy, Round: round, Log: p.log,
 	})
@@ -205,6 +220,28 @@ func (p *Proxy) SharedStatus(ctx context.Context) any {
 		return s.Status(ctx)
 	}
 	return false
+}
+
+// Unlisted implements api.Health.
+func (p *Proxy) Unlisted() map[string]bool {
+	now := p.live.Load()
+	h := &now.given.Health
+	if h.AllListed || !h.Listed && !now.given.Router.HealthRouting {
+		return nil
+	}
+	bad := now.health.Unhealthy()
+	if len(bad) == 0 {
+		return nil
+	}
+	unlisted := map[string]bool{}
+	for _, d := range p.router.Deployments() {
+		for _, name := range [...]string{d.Group, d.TeamName} {
+			if all, known := unlisted[name]; name != "" && (all || !known) {
+				unlisted[name] = bad[d.ID]
+			}
+		}
+	}
+	return unlisted
 }
 
 // Checked implements api.Health.

@@ -58,7 +58,9 @@ type Config struct {
 	// DrainEndpoint lets a request begin the drain, before the signal. Draining is
 	// told of it; nil tells nobody.
 	DrainEndpoint bool
-	Draining      func()
+	// Unpriced refuses calls of models that have no price.
+	Unpriced bool
+	Draining func()
 	// Telemetry is what is told about calls, and to whom.
 	Telemetry Telemetry
 	// Sink takes batches of finished calls; nil only counts them.

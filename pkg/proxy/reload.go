@@ -54,6 +54,9 @@ func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 	o.Record = p.queue
 	o.Charge = account.Charge
 	o.Log = p.log
+	if c.Unpriced {
+		o.Demands.Unpriced = p.router.Unpriced
+	}
 	if c.DrainEndpoint {
 		o.Drain = p.drainNow
 	}

@@ -20,6 +20,7 @@ type RestartKey struct {
 var RestartKeys = []RestartKey{
 	{"litellm_settings.cache", string(FixedCache)},
 	{"litellm_settings.cache_params", string(FixedCache)},
+	{"litellm_settings.default_redis_ttl", string(FixedCache)},
 	{"llmgw.cache_size_mb", string(FixedCache)},
 	{"llmgw.tenant_scope", string(FixedCache)},
 	{"router_settings.caching_groups", string(FixedCache)},

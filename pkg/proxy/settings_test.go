@@ -302,6 +302,7 @@ var around = map[string]map[string]string{
 	"coordinating":    {litellm.SectionCoordinationRedis: "host: r, port: 1"},
 	"watched":         {litellm.SectionCoordinationRedis: "sentinel_nodes: [[a, 1]], service_name: s"},
 	"checked":         {litellm.SectionGeneral: "background_health_checks: true"},
+	"seats":           {litellm.SectionGeneral: "max_in_flight_requests_per_worker: 5"},
 	"costs":           {litellm.SectionRouter: "routing_strategy: cost-based-routing"},
 }
 
@@ -329,6 +330,10 @@ func settingsAround(k litellm.Key) map[string]string {
 		return around["host"]
 	case is(path, "router_settings.redis_"), path == "router_settings.cache_kwargs":
 		return around["both"]
+	case path == "general_settings.max_queued_requests_per_worker", path == "general_settings.admission_queue_timeout_seconds":
+		return around["seats"]
+	case path == "litellm_settings.default_redis_ttl":
+		return around["redis"]
 	case path == "router_settings.routing_strategy_args":
 		return around["latency"]
 	case path == "model_info.health_check_max_tokens_reasoning":
@@ -367,6 +372,7 @@ var actedOnElsewhere = map[string]string{
 	"general_settings.disable_prisma_schema_update": "serve/startup_migrations",
 	"litellm_settings.json_logs":                    "serve/logs",
 	"llmgw.startup_doctor":                          "serve/doctor",
+	"general_settings.infer_model_from_keys":        "TestModelsOfKeysInTheEnvironmentAreListedWhereThatIsWanted",
 	"general_settings.pass_through_endpoints":       "TestPassThroughSendsRequestsOn",
 	"general_settings.user_header_mappings":         "TestWhoTheEndUserIs",
 	"litellm_settings.model_group_settings":         "TestHeadersOfClientsGoUpstreamOnlyWhereAllowed",

@@ -29,6 +29,7 @@ var wordsFor = map[string]string{
 	"REDIS_URL": "redis://other:9", "REDIS_CLUSTER_NODES": `[{"host":"c","port":1}]`, "REDIS_SENTINEL_NODES": `[["s",1]]`,
 	"HTTP_PROXY": "http://p:1", "HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:1", "https_proxy": "http://p:1",
 	"AZURE_AUTHORITY_HOST": "login.microsoftonline.us", "AZURE_CREDENTIAL": "ManagedIdentityCredential",
+	"DOCS_URL": "/d", "REDOC_URL": "/r", "OPENAPI_URL": "/o",
 	"LITELLM_ENVIRONMENT": "staging", "SSL_VERIFY": "false", "LITELLM_CORS_ORIGINS": "https://a", "REDIS_SSL_CERT_REQS": "none", "JITTER": "0.5",
 }
 

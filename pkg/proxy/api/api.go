@@ -89,6 +89,8 @@ type Options struct {
 	// KeepContent keeps prompts and answers for Record, which gives their room
 	// back with ReleaseContent.
 	KeepContent bool
+	// KeepTags keeps the request's tags for Record.
+	KeepTags bool
 	// Trace begins a call's part of a trace, from the request's head; nil traces
 	// nothing. ForwardTrace tells upstreams of it.
 	Trace        func(http.Header) *call.Trace
@@ -143,6 +145,32 @@ type Options struct {
 	AllowMockTesting bool
 	// MaxInFlight answers 503 above this many requests; 0 does not.
 	MaxInFlight int
+	// Seats bound the requests that are served at once, others wait; the zero value
+	// bounds nothing.
+	Seats Seats
+	// CallIDInErrors puts the id of the call into the body of its error.
+	CallIDInErrors bool
+	// ExposeFallbackErrors lets clients ask for the errors of groups that failed.
+	ExposeFallbackErrors bool
+	// StreamCost puts the cost into the usage that streams report.
+	StreamCost bool
+	// DetailedTiming says in headers how long the parts of a call took.
+	DetailedTiming bool
+	// SpeechPiece is how much of a sound is passed on at once, at the most; 0 leaves
+	// that to what comes.
+	SpeechPiece int
+	// OpenDetails answers /health/readiness with its details.
+	OpenDetails bool
+	// HealthyOnly leaves models out of listings that nothing healthy serves.
+	HealthyOnly bool
+	// Inferred are names that are listed beside the router's.
+	Inferred []string
+	// AlwaysLog does not let clients keep calls from log targets.
+	AlwaysLog bool
+	// SpendTags are headers that become tags, NoAgentTags leaves the User-Agent's
+	// out.
+	SpendTags   []string
+	NoAgentTags bool
 	// Ping keeps streams alive that stay silent for so long, with comments; 0 does
 	// not. A deployment may say otherwise.
 	Ping time.Duration
@@ -166,6 +194,8 @@ type Options struct {
 	// (NO_REDOC), RootRedirect sends / to another page (ROOT_REDIRECT_URL).
 	NoDocs, NoRedoc bool
 	RootRedirect    string
+	// Docs are other paths of these pages, and what they say of themselves.
+	Docs DocsPages
 	// BlockRobots asks crawlers to keep out, in /robots.txt.
 	BlockRobots bool
 	// TestService sends a test to where alerts go; known is false where the name
@@ -199,6 +229,7 @@ type API struct {
 	calls       sync.Pool
 	state       *State
 	content     *content
+	seats       *seats // nil bounds nothing
 }
 
 type route struct {
@@ -223,6 +254,7 @@ type exchange struct {
 	value  string
 	caller *call.Identity
 	slot   *inFlightSlot
+	seats  *seats // it has one of them
 }
 
 // New returns an API.
@@ -255,6 +287,7 @@ func New(o Options) *API {
 	}
 	a := &API{o: o, passLimit: passLimit, routes: routes(), pass: newPassTable(o.PassThrough), state: o.State, content: &o.State.content}
 	a.answer = newAnswerHeaders(&o)
+	a.seats = a.state.seats.seatsFor(o.Seats)
 	if o.NoDocs {
 		for _, path := range [...]string{"/docs", "/redoc", "/openapi.json"} {
 			delete(a.routes, path)
@@ -263,6 +296,7 @@ func New(o Options) *API {
 	if o.NoRedoc {
 		delete(a.routes, "/redoc")
 	}
+	o.Docs.move(a.routes)
 	if o.BlockRobots {
 		a.routes["/robots.txt"] = &route{name: "/robots.txt", method: http.MethodGet, public: true, serve: serveRobots}
 	}
@@ -275,6 +309,7 @@ type State struct {
 	inFlight   inFlight
 	calls      atomic.Int64 // counted only where Demands bounds them
 	turnedAway atomic.Int64
+	seats      seatCounts
 	draining   atomic.Bool
 	content    content
 }
@@ -299,6 +334,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if x.slot != nil {
 			x.slot.leave()
+		}
+		if x.seats != nil {
+			x.seats.giveBack(&a.state.seats)
 		}
 		if p := recover(); p != nil {
 			status = a.panicked(&x, p)
@@ -336,6 +374,12 @@ func (a *API) dispatch(x *exchange) int {
 	}
 	if x.path == "" {
 		x.path = "/"
+	}
+	if s := a.seats; s != nil && !needsNoSeat[x.path] {
+		if why := s.take(x.r.Context(), &a.state.seats); why != "" {
+			return a.overCapacity(x, why)
+		}
+		x.seats = s
 	}
 	rt := a.routes[x.path]
 	if rt == nil {

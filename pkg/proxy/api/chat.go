@@ -223,7 +223,11 @@ func (c *chat) fail(err *call.Error) {
 	if c.limit > 0 {
 		h["X-Litellm-Timeout"] = []string{strconv.FormatFloat(c.limit.Seconds(), 'f', -1, 64)}
 	}
-	c.call.Status = writeError(c.x.w, err)
+	id := ""
+	if c.a.o.CallIDInErrors {
+		id = c.call.ID
+	}
+	c.call.Status = writeCallError(c.x.w, err, id)
 }
 
 // secrets are what must not come back from the upstream in use.
@@ -289,11 +293,17 @@ func (c *chat) prepare() *call.Error {
 		c.tie(o)
 	}
 	c.call.EndUser = clipName(c.endUser())
+	if err := c.addressed(); err != nil {
+		return err
+	}
 	if !c.a.o.Router.Has(c.plan.Model) {
 		if c.a.o.Router.Empty() {
 			return call.NewError(http.StatusInternalServerError, call.None, call.None, "No models configured on proxy")
 		}
 		return invalidModel(x.route.kind.label, c.call.Model)
+	}
+	if err := c.priced(); err != nil {
+		return err
 	}
 	return x.route.kind.missing(&c.request)
 }
@@ -405,7 +415,7 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	if c.in == nil {
 		panic("attempt after the answer has begun")
 	}
-	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d)}
+	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d), User: c.stamp()}
 	if c.call.Stream {
 		o.AskUsage, o.HideUsage = c.usage(d)
 	}
@@ -510,10 +520,15 @@ func (c *chat) usage(d *call.Deployment) (ask, strip bool) {
 // restamp is the model name that the client gets to see; empty leaves the
 // upstream's.
 func (c *chat) restamp(d *call.Deployment) string {
-	if c.call.Fallbacks > 0 || d.KeepModel {
+	switch {
+	case d.KeepModel:
 		return ""
+	case c.call.Fallbacks == 0:
+		return c.call.Model
+	case c.call.Stream && c.x.route.kind.op == wire.Chat:
+		return c.call.ServedBy()
 	}
-	return c.call.Model
+	return ""
 }
 
 // send makes the upstream request. The lease is over when it returns an error.

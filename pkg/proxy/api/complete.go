@@ -97,6 +97,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()
 	timings(h, &c.call, &c.values, c.call.FirstByte)
+	c.phases(h, c.call.FirstByte)
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = c.values.one(itoa(&c.values.text, len(body)))
 	c.call.Status = http.StatusOK

@@ -21,6 +21,9 @@ type Demands struct {
 	Params []string
 	// NoTags is reject_clientside_metadata_tags.
 	NoTags bool
+	// Unpriced reports whether the deployments behind a model name have no price;
+	// such calls are refused. Nil refuses none.
+	Unpriced func(model, team string) bool
 	// MaxParallel is global_max_parallel_requests: calls in flight of all callers
 	// together; 0 does not bound them.
 	MaxParallel int
@@ -70,6 +73,15 @@ func (c *chat) demands() *call.Error {
 		}
 	}
 	return nil
+}
+
+// priced refuses calls that nobody knows the price of, where that is wanted.
+func (c *chat) priced() *call.Error {
+	if f := c.a.o.Demands.Unpriced; f == nil || !f(c.plan.Model, c.plan.TeamID) {
+		return nil
+	}
+	return call.NewError(http.StatusForbidden, "model_cost_map_missing", "model", "Model '"+c.plan.Model+"' has no pricing in the cost map, so litellm cannot price the request. "+
+		"Requests for unpriced models are blocked because 'block_requests_for_models_without_pricing' is enabled. Add pricing (input_cost_per_token/output_cost_per_token) to allow the request.")
 }
 
 func paramMissing(param, what string) *call.Error {

@@ -19,11 +19,12 @@ type envelope struct {
 }
 
 type envelopeError struct {
-	Message  string          `json:"message"`
-	Type     *string         `json:"type"`
-	Param    *string         `json:"param"`
-	Code     string          `json:"code"`
-	Provider *providerFields `json:"provider_specific_fields,omitempty"`
+	Message  string  `json:"message"`
+	Type     *string `json:"type"`
+	Param    *string `json:"param"`
+	Code     string  `json:"code"`
+	Provider any     `json:"provider_specific_fields,omitempty"`
+	CallID   string  `json:"litellm_call_id,omitempty"`
 }
 
 type providerFields struct {
@@ -36,7 +37,10 @@ type providerFields struct {
 const maxMessage = 32 << 10
 
 // errorBody renders err as the envelope's JSON.
-func errorBody(err *call.Error, status int) []byte {
+func errorBody(err *call.Error, status int) []byte { return callErrorBody(err, status, "") }
+
+// callErrorBody is the same with the id of the call, unless that is empty.
+func callErrorBody(err *call.Error, status int, id string) []byte {
 	message := err.Message
 	if len(message) > maxMessage {
 		message = fmt.Sprintf("%s... (%d bytes more)", strings.ToValidUTF8(message[:maxMessage], ""), len(message)-maxMessage)
@@ -46,8 +50,12 @@ func errorBody(err *call.Error, status int) []byte {
 		Type:    nullable(err.Type),
 		Param:   nullable(err.Param),
 		Code:    strconv.Itoa(status),
+		CallID:  id,
 	}}
-	if err.Code != "" || err.Inner != nil {
+	switch {
+	case err.Fields != nil:
+		e.Error.Provider = json.RawMessage(err.Fields)
+	case err.Code != "" || err.Inner != nil:
 		e.Error.Provider = &providerFields{Code: err.Code, Inner: err.Inner}
 	}
 	return marshal(e)
@@ -73,13 +81,15 @@ func marshal(v any) []byte {
 }
 
 // writeError answers with err and returns the status sent.
-func writeError(w http.ResponseWriter, err *call.Error) int {
+func writeError(w http.ResponseWriter, err *call.Error) int { return writeCallError(w, err, "") }
+
+func writeCallError(w http.ResponseWriter, err *call.Error, id string) int {
 	status := err.StatusCode()
 	h := w.Header()
 	for name, values := range err.Header {
 		h[name] = values
 	}
-	writeJSON(w, status, errorBody(err, status))
+	writeJSON(w, status, callErrorBody(err, status, id))
 	return status
 }
 

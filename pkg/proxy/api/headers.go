@@ -111,7 +111,7 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 		if d.Answer["X-Litellm-Model-Name"] == nil {
 			h["X-Litellm-Model-Name"] = v.one(d.Provider + "/" + d.Model)
 		}
-		h["X-Litellm-Model-Group"] = v.one(c.Model)
+		h["X-Litellm-Model-Group"] = v.one(c.ServedBy())
 	}
 	v.costHeaders(h, c)
 	h["X-Litellm-Attempted-Retries"] = count(c.Retries)
@@ -129,8 +129,29 @@ func (a *API) callHeaders(h http.Header, c *call.Call, v *values) {
 func timings(h http.Header, c *call.Call, v *values, now time.Time) {
 	total := now.Sub(c.Start)
 	h["X-Litellm-Response-Duration-Ms"] = v.one(milliseconds(&v.text, total))
-	h["X-Litellm-Overhead-Duration-Ms"] = v.one(milliseconds(&v.text, max(total-c.UpstreamTime, 0)))
+	upstream := c.UpstreamTime
+	if upstream == 0 && !c.UpstreamStart.IsZero() { // of a stream, until its answer began
+		upstream = now.Sub(c.UpstreamStart)
+	}
+	h["X-Litellm-Overhead-Duration-Ms"] = v.one(milliseconds(&v.text, max(total-upstream, 0)))
 	h["X-Litellm-Callback-Duration-Ms"] = zero // whatever is told of a call is told after it
+}
+
+// phases sets how long the parts of a call took that has been answered.
+func (c *chat) phases(h http.Header, now time.Time) {
+	if !c.a.o.DetailedTiming || c.call.UpstreamStart.IsZero() {
+		return
+	}
+	var buf []byte
+	before := c.call.UpstreamStart.Sub(c.call.Start)
+	upstream := c.call.UpstreamTime
+	if upstream == 0 {
+		upstream = now.Sub(c.call.UpstreamStart)
+	}
+	h["X-Litellm-Timing-Pre-Processing-Ms"] = []string{milliseconds(&buf, before)}
+	h["X-Litellm-Timing-Llm-Api-Ms"] = []string{milliseconds(&buf, upstream)}
+	h["X-Litellm-Timing-Post-Processing-Ms"] = []string{milliseconds(&buf, max(now.Sub(c.call.Start)-before-upstream, 0))}
+	h["X-Litellm-Timing-Message-Copy-Ms"] = zero // messages are not copied
 }
 
 // milliseconds formats like Python's float: 12.345, 7.0.

@@ -43,6 +43,9 @@ func serveReadiness(a *API, x *exchange) int {
 	if missing := a.o.SchemaMissing(); missing != "" {
 		return schemaMissing(x, missing)
 	}
+	if a.o.OpenDetails {
+		return serveReadinessDetails(a, x)
+	}
 	state := a.o.Database()
 	status := http.StatusOK
 	if state == DatabaseDown || a.Draining() {

@@ -11,6 +11,8 @@ import (
 type Health interface {
 	// Checked returns the state of all deployments, or of one group or id.
 	Checked(ctx context.Context, group, id string) []Checked
+	// Unlisted are the names behind which nothing works, true for those.
+	Unlisted() map[string]bool
 	// SharedStatus says how instances take turns with health checks: nil when
 	// they are not to, false when they cannot.
 	SharedStatus(ctx context.Context) any

@@ -244,6 +244,9 @@ func (c *chat) mediaBytes(ctx context.Context, d *call.Deployment, l call.Limits
 		piece.b = make([]byte, 0, 32<<10)
 	}
 	space := piece.b[:cap(piece.b)]
+	if n := c.a.o.SpeechPiece; n > 0 && c.x.route.kind.op == wire.Speech {
+		space = space[:min(n, len(space))]
+	}
 	begun := false
 	for {
 		n, err := 0, error(nil)

@@ -33,6 +33,7 @@ func serveMetrics(a *API, x *exchange) int {
 
 // LabelSource is what configured labels are taken from.
 type LabelSource struct {
+	api     *API
 	request *splice.Request
 	header  http.Header
 }
@@ -48,12 +49,20 @@ func (l LabelSource) Metadata() (list [][]byte) {
 	return list
 }
 
-// Tags returns the request's tags.
+// Tags returns the request's tags: its own, the program's, and those of headers
+// that the operator has named.
 func (l LabelSource) Tags() []string {
 	tags := requestTags(l.request, l.header)
-	if agent := headerValue(l.header, "User-Agent"); agent != "" {
-		name, _, _ := strings.Cut(agent, "/")
-		tags = append(tags, "User-Agent: "+name, "User-Agent: "+agent)
+	if agent := headerValue(l.header, "User-Agent"); agent != "" && !l.api.o.NoAgentTags {
+		if name, _, found := strings.Cut(agent, "/"); found {
+			tags = append(tags, "User-Agent: "+name)
+		}
+		tags = append(tags, "User-Agent: "+agent)
+	}
+	for _, name := range l.api.o.SpendTags {
+		if v := headerValue(l.header, http.CanonicalHeaderKey(name)); v != "" {
+			tags = append(tags, name+": "+v)
+		}
 	}
 	return tags
 }
@@ -66,11 +75,14 @@ func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
 	if a.o.Trace != nil {
 		c.Trace = a.o.Trace(r.Header)
 	}
-	c.NoLog = q.Has(splice.NoLog) && string(q.Raw(splice.NoLog)) == "true"
+	c.NoLog = !a.o.AlwaysLog && q.Has(splice.NoLog) && string(q.Raw(splice.NoLog)) == "true"
 	c.ClientIP = a.o.Admission.ClientIP(r)
 	c.UserAgent = headerValue(r.Header, "User-Agent")
+	if a.o.KeepTags {
+		c.Tags = LabelSource{a, q, r.Header}.Tags()
+	}
 	if a.o.Labels != nil {
-		c.Labels = a.o.Labels(LabelSource{q, r.Header})
+		c.Labels = a.o.Labels(LabelSource{a, q, r.Header})
 	}
 }
 

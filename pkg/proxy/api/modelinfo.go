@@ -107,6 +107,7 @@ func (f *facts) of(d *call.Deployment) []fact {
 	f.rate("input_cost_per_character", &price.Character)
 	f.rate("input_cost_per_query", &price.Query)
 	f.on("supports_function_calling", caps.Tools)
+	f.on("supports_parallel_function_calling", caps.Tools)
 	f.on("supports_tool_choice", caps.Tools)
 	f.on("supports_vision", caps.Vision)
 	f.on("supports_pdf_input", caps.PDF)
@@ -120,7 +121,8 @@ func (f *facts) of(d *call.Deployment) []fact {
 	for i, to := range f.at {
 		f.list[i].value, from = f.b[from:to], to
 	}
-	// The configuration's word is the last.
+	// The configuration's word is the last; of what the price list does not know it
+	// is the only one.
 	for name, value := range members(d.Info) {
 		i := slices.IndexFunc(f.list, func(x fact) bool { return x.name == string(name) })
 		if i >= 0 {
@@ -162,11 +164,15 @@ func serveModelInfo(a *API, x *exchange) int {
 	l := newListing(x.w, `{"data":[`)
 	var f facts
 	found := false
+	hidden := a.hidden(x)
 	for _, d := range a.o.Router.Deployments() {
 		if id != "" && d.ID != id {
 			continue
 		}
 		found = true
+		if id == "" && hidden[d.Group] {
+			continue
+		}
 		if !l.entry() {
 			break
 		}
@@ -181,7 +187,7 @@ func serveModelInfo(a *API, x *exchange) int {
 // groupFacts are those of a model's facts that a group has, too.
 var groupFacts = [...]string{
 	"mode", "max_input_tokens", "max_output_tokens", "input_cost_per_token", "output_cost_per_token", "supports_function_calling",
-	"supports_vision", "supports_web_search", "supports_reasoning",
+	"supports_parallel_function_calling", "supports_vision", "supports_web_search", "supports_reasoning",
 }
 
 // modelGroup is what the deployments of a group have in common.

@@ -2,7 +2,9 @@ package api
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -67,6 +69,67 @@ func (a *API) firsts() map[string]*call.Deployment {
 // fallbackTypes are the kinds of fallbacks that a listing can show.
 var fallbackTypes = []string{"general", "context_window", "content_policy"}
 
+// names are what the listings name: the router's models, and those of providers
+// whose key is there.
+func (a *API) names(x *exchange) []string {
+	names := a.o.Router.Models()
+	var groups []string
+	q := x.r.URL.Query()
+	include, only := switchedOn(q, "include_model_access_groups"), switchedOn(q, "only_model_access_groups")
+	if include || only {
+		groups = a.accessGroups()
+	}
+	if only {
+		return slices.DeleteFunc(groups, func(name string) bool { return !include && !slices.Contains(names, name) })
+	}
+	if len(groups)+len(a.o.Inferred) == 0 {
+		return names
+	}
+	names = slices.Clone(names)
+	for _, name := range slices.Concat(groups, a.o.Inferred) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// accessGroups are the groups that the configuration puts models into.
+func (a *API) accessGroups() (groups []string) {
+	for _, d := range a.o.Router.Deployments() {
+		for name, value := range members(d.Info) {
+			var list []string
+			if string(name) != "access_groups" || json.Unmarshal(value, &list) != nil {
+				continue
+			}
+			for _, group := range list {
+				if !slices.Contains(groups, group) {
+					groups = append(groups, group)
+				}
+			}
+		}
+	}
+	return groups
+}
+
+// switchedOn reads a switch of a query.
+func switchedOn(q url.Values, name string) bool {
+	on, err := strconv.ParseBool(q.Get(name))
+	return err == nil && on
+}
+
+// hidden are the names that a listing leaves out because nothing behind them
+// works, where that is wanted. They can be called all the same.
+func (a *API) hidden(x *exchange) map[string]bool {
+	if a.o.Health == nil {
+		return nil
+	}
+	if !a.o.HealthyOnly && !switchedOn(x.r.URL.Query(), "healthy_only") {
+		return nil
+	}
+	return a.o.Health.Unlisted()
+}
+
 func serveModels(a *API, x *exchange) int {
 	groups := a.firsts()
 	q := x.r.URL.Query()
@@ -74,7 +137,11 @@ func serveModels(a *API, x *exchange) int {
 		return detail(x.w, http.StatusBadRequest, "Invalid fallback_type. Must be one of: ['general', 'context_window', 'content_policy']")
 	}
 	l := newListing(x.w, `{"data":[`)
-	for _, name := range a.o.Router.Models() {
+	hidden := a.hidden(x)
+	for _, name := range a.names(x) {
+		if hidden[name] {
+			continue
+		}
 		if !l.entry() {
 			break
 		}
@@ -95,7 +162,7 @@ func serveModels(a *API, x *exchange) int {
 }
 
 func serveModel(a *API, x *exchange) int {
-	if !slices.Contains(a.o.Router.Models(), x.value) {
+	if !slices.Contains(a.names(x), x.value) || a.hidden(x)[x.value] {
 		return detail(x.w, http.StatusNotFound, "The model `"+x.value+"` does not exist or is not accessible")
 	}
 	var first *call.Deployment

@@ -11,11 +11,11 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
 )
 
-// serveBacklog says how many requests are being served, this one among them, and
-// how many were turned away. None waits: there is no queue.
+// serveBacklog says how many requests are being served, this one among them, how
+// many wait for a seat, and how many were turned away.
 func serveBacklog(a *API, x *exchange) int {
-	admitted := int64(0)
-	if a.o.MaxInFlight > 0 {
+	admitted, queued, full, waited := a.SeatsTaken()
+	if a.seats == nil && a.o.MaxInFlight > 0 {
 		admitted = a.InFlight()
 	}
 	writeJSON(x.w, http.StatusOK, marshal(struct {
@@ -23,7 +23,7 @@ func serveBacklog(a *API, x *exchange) int {
 		Admitted int64 `json:"admitted_requests"`
 		Queued   int64 `json:"queued_requests"`
 		Rejected int64 `json:"rejected_requests"`
-	}{a.InFlight(), admitted, 0, a.state.turnedAway.Load()}))
+	}{a.InFlight(), admitted, queued, full + waited + a.state.turnedAway.Load()}))
 	return http.StatusOK
 }
 
@@ -204,8 +204,11 @@ func serveOpenAPI(a *API, x *exchange) int {
 	text := map[string]any{"type": []string{"string", "null"}}
 	document := map[string]any{
 		"openapi": "3.1.0",
-		"info":    map[string]string{"title": "llmgw", "version": cmp.Or(a.o.Build, "dev"), "description": "A gateway for large language models that answers as the LiteLLM proxy does."},
-		"paths":   paths,
+		"info": map[string]string{
+			"title": cmp.Or(a.o.Docs.Title, "llmgw"), "version": cmp.Or(a.o.Build, "dev"),
+			"description": cmp.Or(a.o.Docs.Description, "A gateway for large language models that answers as the LiteLLM proxy does."),
+		},
+		"paths": paths,
 		"components": map[string]any{
 			"securitySchemes": map[string]any{"key": map[string]string{"type": "http", "scheme": "bearer"}},
 			"schemas": map[string]any{"Error": map[string]any{"type": "object", "required": []string{"error"}, "properties": map[string]any{
@@ -222,7 +225,7 @@ func serveOpenAPI(a *API, x *exchange) int {
 
 // docsPage needs nothing from anywhere: it is read in closed networks.
 var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>llmgw</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>
 <style>
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:2rem 1.5rem 4rem;color:#1c2733;background:#fff}
 h1{margin:0 0 .2rem;font-size:1.7rem}h2{margin:2.2rem 0 .4rem;font-size:1.15rem}p{margin:.4rem 0}
@@ -233,8 +236,9 @@ code,pre{font:13px/1.55 ui-monospace,"DejaVu Sans Mono",monospace}pre{background
 .k{color:#5a6877}.also{font-size:12px;color:#5a6877;margin:.1rem 0 0}.also code{font-size:12px}.key{font-size:12px;border:1px solid currentColor;border-radius:3px;padding:0 .3rem;margin-left:.4rem}a{color:#2b5fa8}
 @media(prefers-color-scheme:dark){body{background:#14191f;color:#dfe6ee}pre{background:#1f262e}td{border-color:#2c3742}.k,.also{color:#9fadbb}a{color:#85b4f0}}
 </style></head><body>
-<h1>llmgw</h1>
-<p class="k">{{if .Build}}{{.Build}}, {{end}}answers as LiteLLM {{.Emulated}}. For programs: <a href="{{.Root}}/openapi.json">openapi.json</a>, <a href="{{.Root}}/routes">routes</a></p>
+<h1>{{.Title}}</h1>{{if .Description}}
+<p>{{.Description}}</p>{{end}}
+<p class="k">{{if .Build}}{{.Build}}, {{end}}answers as LiteLLM {{.Emulated}}. For programs: <a href="{{.Root}}{{.OpenAPI}}">openapi.json</a>, <a href="{{.Root}}/routes">routes</a></p>
 <pre>curl {{.Origin}}{{.Root}}/v1/chat/completions \
   -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \
   -d '{"model": "MODEL", "messages": [{"role": "user", "content": "Hello"}]}'</pre>
@@ -242,6 +246,28 @@ code,pre{font:13px/1.55 ui-monospace,"DejaVu Sans Mono",monospace}pre{background
 {{range .Groups}}{{if .Routes}}<h2>{{.Title}}</h2><table>{{range .Routes}}<tr><td><span class="m {{.Method}}">{{.Method}}</span></td><td><code>{{$.Root}}{{.Path}}</code>{{if .Also}}<p class="also">also {{range $i, $p := .Also}}{{if $i}}, {{end}}<code>{{$.Root}}{{$p}}</code>{{end}}</p>{{end}}</td><td class="k">{{.About}}{{if .Form}} (multipart form){{end}}{{if .Public}}<span class="key">no key</span>{{end}}</td></tr>{{end}}</table>
 {{end}}{{end}}</body></html>
 `))
+
+// DocsPages say where the pages of the API are and what they are called; what is
+// empty is as it is without.
+type DocsPages struct {
+	// Docs, Redoc and OpenAPI are paths, Title and Description texts.
+	Docs, Redoc, OpenAPI string
+	Title, Description   string
+}
+
+// move gives the pages the paths that the operator wants.
+func (d *DocsPages) move(routes map[string]*route) {
+	for _, page := range [...]struct{ from, to string }{{"/docs", d.Docs}, {"/redoc", d.Redoc}, {"/openapi.json", d.OpenAPI}} {
+		rt := routes[page.from]
+		if page.to == "" || page.to == page.from || rt == nil || routes[page.to] != nil && page.to != "/" {
+			continue // what answers there already goes on doing so
+		}
+		moved := *rt
+		moved.name = page.to
+		routes[page.to] = &moved
+		delete(routes, page.from)
+	}
+}
 
 // serveRobots asks crawlers to keep out.
 func serveRobots(_ *API, x *exchange) int {
@@ -258,9 +284,9 @@ func serveDocs(a *API, x *exchange) int {
 		Routes []documented
 	}
 	page := struct {
-		Build, Emulated, Root, Origin string
-		Groups                        []group
-	}{Build: a.o.Build, Emulated: a.o.Emulated, Root: a.o.RootPath, Origin: "http://" + x.r.Host, Groups: []group{{Title: "Models"}, {Title: "Passed on to other services"}, {Title: "Operation"}}}
+		Build, Emulated, Root, Origin, Title, Description, OpenAPI string
+		Groups                                                     []group
+	}{Title: cmp.Or(a.o.Docs.Title, "llmgw"), Description: a.o.Docs.Description, OpenAPI: cmp.Or(a.o.Docs.OpenAPI, "/openapi.json"), Build: a.o.Build, Emulated: a.o.Emulated, Root: a.o.RootPath, Origin: "http://" + x.r.Host, Groups: []group{{Title: "Models"}, {Title: "Passed on to other services"}, {Title: "Operation"}}}
 	if a.o.HideVersions {
 		page.Build = ""
 	}
@@ -315,11 +341,11 @@ var uiPage = template.Must(template.New("ui").Parse(`<!doctype html>
 <h1>No admin page here</h1>
 <p>llmgw answers as the LiteLLM proxy does, but has no web interface. Models and settings stand in the configuration file.
 LiteLLM's own admin page keeps working where LiteLLM itself runs.</p>
-<p><a href="{{.}}/docs">What this gateway serves</a></p></body></html>
+<p><a href="{{.}}">What this gateway serves</a></p></body></html>
 `))
 
 func serveUI(a *API, x *exchange) int {
-	return writePage(x, http.StatusNotFound, func(b *strings.Builder) error { return uiPage.Execute(b, a.o.RootPath) })
+	return writePage(x, http.StatusNotFound, func(b *strings.Builder) error { return uiPage.Execute(b, a.o.RootPath+cmp.Or(a.o.Docs.Docs, "/docs")) })
 }
 
 // serveHome is the page of the API, or a way to another.
@@ -329,7 +355,7 @@ func serveHome(a *API, x *exchange) int {
 		x.w.WriteHeader(http.StatusTemporaryRedirect)
 		return http.StatusTemporaryRedirect
 	}
-	if !a.o.NoDocs {
+	if !a.o.NoDocs && a.o.Docs.Docs == "" {
 		return serveDocs(a, x)
 	}
 	writeJSON(x.w, http.StatusOK, []byte(`"LiteLLM: RUNNING"`))

@@ -84,7 +84,9 @@ func (c *chat) settings() *call.Error {
 		}
 		p.Fallbacks = c.own.names
 	}
-	p.KeepErrors, _ = q.Bool(splice.IncludeFallbackErrors)
+	if c.a.o.ExposeFallbackErrors {
+		p.KeepErrors, _ = q.Bool(splice.IncludeFallbackErrors)
+	}
 	if off, ok := q.Bool(splice.DisableFallbacks); ok {
 		p.DisableFallbacks = p.DisableFallbacks || off
 	}

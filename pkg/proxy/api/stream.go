@@ -212,11 +212,16 @@ func (c *chat) deliver() (over bool, failure *call.Error) {
 func (c *chat) push(out []byte, f http.Flusher) *call.Error {
 	defer c.ping.pause()()
 	dog := c.live.dog
-	if c.call.Status == 0 {
+	first := c.call.Status == 0
+	if first {
 		c.begin(&c.live.resp, c.live.lease)
 	}
+	sent := out
+	if c.a.o.StreamCost || len(c.call.Failures) > 0 {
+		sent = c.inserted(out, first)
+	}
 	dog.writing(true)
-	_, err := c.x.w.Write(out)
+	_, err := c.x.w.Write(sent)
 	if err == nil && f != nil {
 		f.Flush()
 	}
@@ -250,6 +255,7 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()
 	timings(h, &c.call, &c.values, c.call.FirstByte)
+	c.phases(h, c.call.FirstByte)
 	h["Content-Type"] = eventType
 	h["Cache-Control"] = noCache
 	h["X-Accel-Buffering"] = noBuffering

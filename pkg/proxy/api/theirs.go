@@ -25,6 +25,8 @@ type ClientAuth struct {
 	// Inside lets addresses lead inside the network; Hosts names those that may.
 	Inside bool
 	Hosts  []string
+	// NamedHosts are those that a model's name may lead to where it is an address.
+	NamedHosts []string
 }
 
 // ClientParams is what the requests for a model may bring.
@@ -100,6 +102,9 @@ func (c *chat) credentials() *call.Error {
 		}
 		c.theirs.base = value
 		c.theirs.outside = !named && !o.Inside && !slices.Contains(o.Hosts, u.Host) && !slices.Contains(o.Hosts, u.Hostname())
+	}
+	if own := c.providersKey(); own != "" {
+		c.theirs.key = redact.New(own)
 	}
 	switch {
 	case c.theirs.base != "" && !c.theirs.any():

@@ -42,6 +42,8 @@ type Options struct {
 	// Memory is the size of the level in memory in bytes; 0 means 64 MiB. With
 	// Redis there is such a level only when MemoryTTL is set.
 	Memory int64
+	// MaxItem is the size of the largest entry there; 0 means what fits.
+	MaxItem int64
 	// TTL is cache_params.ttl, MemoryTTL default_in_memory_ttl, RedisTTL
 	// default_in_redis_ttl; 0 means not set.
 	TTL, MemoryTTL, RedisTTL time.Duration
@@ -86,7 +88,7 @@ func New(o Options) *Cache {
 	}
 	c := &Cache{o: o}
 	if o.Redis == nil || o.MemoryTTL > 0 {
-		c.memory = newMemory(o.Memory)
+		c.memory = newMemory(o.Memory, o.MaxItem)
 	}
 	if o.Redis != nil {
 		c.shared = newShared(o)

@@ -12,6 +12,7 @@ import (
 type memory struct {
 	shards [16]shard
 	limit  int64 // of one shard
+	item   int64 // of one entry's body; 0: none
 }
 
 type shard struct {
@@ -31,8 +32,8 @@ type kept struct {
 // overhead is about what an entry costs beside its key and body.
 const overhead = 256
 
-func newMemory(size int64) *memory {
-	m := &memory{limit: max(size/16, 1)}
+func newMemory(size, item int64) *memory {
+	m := &memory{limit: max(size/16, 1), item: item}
 	for i := range m.shards {
 		m.shards[i].by = map[string]*list.Element{}
 	}
@@ -67,7 +68,7 @@ func (m *memory) get(key string) *entry {
 
 func (m *memory) set(key string, e *entry, ttl time.Duration) {
 	size := int64(len(key)+len(e.body)) + overhead
-	if ttl <= 0 || size > m.limit {
+	if ttl <= 0 || size > m.limit || m.item > 0 && int64(len(e.body)) > m.item {
 		return
 	}
 	s := m.shard(key)

@@ -127,6 +127,9 @@ type Deployment struct {
 	// TagFiltering says for the whole group whether tags route, whatever the
 	// router says; nil says nothing.
 	TagFiltering *bool
+	// FailOpen lets a group that no deployment is left of, because of what tags
+	// demand or rule out, serve the call all the same.
+	FailOpen bool
 	// TeamID is the team that the deployment belongs to, empty for everybody's;
 	// TeamName is what that team calls it, empty for Group.
 	TeamID, TeamName string
@@ -164,8 +167,8 @@ type Deployment struct {
 type HealthCheck struct {
 	// Model is asked for instead of the deployment's; wildcards need one.
 	Model string
-	// Prompt is what is asked; empty is the default.
-	Prompt string
+	// Prompt is what is asked; empty is the default. Voice reads it aloud.
+	Prompt, Voice string
 	// Timeout bounds the check, 0 means 60 s; MaxTokens bounds the answer, 0 does
 	// not.
 	Timeout   time.Duration
@@ -233,6 +236,8 @@ type Call struct {
 	Attempts, Retries, Fallbacks int
 	// MaxRetries is the budget that Retries came out of.
 	MaxRetries int
+	// Group is the group that a fallback led to, empty without one.
+	Group string
 	// Failures are the errors of the groups before the last, where the plan asks
 	// for them.
 	Failures []*Error
@@ -269,6 +274,8 @@ type Call struct {
 	ClientIP, UserAgent string
 	// Labels are the values of configured metric labels, joined by NUL.
 	Labels string
+	// Tags are the request's, where a log target shows them.
+	Tags []string
 	// RemainingRequests and RemainingTokens are what the upstream said is left of
 	// its limits.
 	RemainingRequests, RemainingTokens string
@@ -279,6 +286,14 @@ type Call struct {
 	// Prompt and Answer are the bodies, where a log target was asked to have
 	// them; each may be shortened.
 	Prompt, Answer []byte
+}
+
+// ServedBy is the model group that was tried last.
+func (c *Call) ServedBy() string {
+	if c.Group != "" {
+		return c.Group
+	}
+	return c.Model
 }
 
 // FailedAttempt is one attempt that failed.

@@ -108,6 +108,9 @@ type Error struct {
 	// Inner is the upstream's innererror, a JSON object that says which filter
 	// refused, or nil.
 	Inner []byte
+	// Fields is a JSON object that stands for provider_specific_fields in place of
+	// Code and Inner, or nil.
+	Fields []byte
 	// RetryAfter is the upstream's Retry-After; negative when it gave none.
 	RetryAfter time.Duration
 	// Header holds answer headers to pass on (retry-after, x-should-retry, ...).

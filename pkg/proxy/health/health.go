@@ -50,7 +50,10 @@ type Options struct {
 	// errors with it. It may be nil.
 	Shared  call.SharedChecks
 	Details bool
-	Log     *slog.Logger
+	// SkipDisabled leaves deployments that the background does not check out of
+	// checks on demand, too.
+	SkipDisabled bool
+	Log          *slog.Logger
 }
 
 // Result is what is known about one deployment.
@@ -231,7 +234,7 @@ func (c *Checker) ask(ctx context.Context, list []*call.Deployment) []Result {
 func (c *Checker) Results(ctx context.Context, group, id string) []Result {
 	var list []*call.Deployment
 	for _, d := range c.o.Deployments() {
-		if (group == "" || d.Group == group) && (id == "" || d.ID == id) {
+		if (group == "" || d.Group == group) && (id == "" || d.ID == id) && !(c.o.SkipDisabled && d.NoHealthCheck) {
 			list = append(list, d)
 		}
 	}
@@ -257,4 +260,18 @@ func (c *Checker) Results(ctx context.Context, group, id string) []Result {
 		}
 	}
 	return results
+}
+
+// Unhealthy are the deployments that a check on the timer has found not to work,
+// as long as that counts.
+func (c *Checker) Unhealthy() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]bool{}
+	for id, r := range c.last {
+		if c.counts(r.Err) && time.Since(r.At) < c.o.Staleness {
+			out[id] = true
+		}
+	}
+	return out
 }

@@ -170,12 +170,14 @@ func (r *run) preCall(list []*Node, now int64) ([]*Node, *call.Error) {
 
 // tagged keeps the deployments that a call's tags lead to.
 func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
-	var required, excluded, wanted []string
+	var required, excluded, wanted, confirmed []string
 	known := false
 	for _, t := range r.p.Tags {
 		meant := false
 		if prefix := r.s.o.TagPrefix; prefix != "" {
-			t, meant = strings.CutPrefix(t, prefix)
+			if t, meant = strings.CutPrefix(t, prefix); meant {
+				confirmed = append(confirmed, strings.TrimLeft(t, "&!"))
+			}
 		}
 		switch {
 		case len(t) > 1 && t[0] == '&':
@@ -216,7 +218,7 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 			}
 		}
 		if len(allowed) == 0 {
-			return nil, r.noTag()
+			return r.failOpen(list, required, excluded, confirmed)
 		}
 		return allowed, nil
 	}
@@ -244,7 +246,37 @@ func (r *run) tagged(list []*Node, g *group) ([]*Node, *call.Error) {
 	if defaults := tagged(allowed, fallback); len(defaults) > 0 && !known {
 		return defaults, nil
 	}
-	return nil, r.noTag()
+	return r.failOpen(list, required, excluded, confirmed)
+}
+
+// failOpen is what serves a call whose tags leave nothing: where one of the group
+// allows that, those tagged for everybody, or all. A tag that the caller has made
+// up must not open what the others would have kept to some.
+func (r *run) failOpen(list []*Node, required, excluded, confirmed []string) ([]*Node, *call.Error) {
+	if !slices.ContainsFunc(list, func(n *Node) bool { return n.FailOpen }) {
+		return nil, r.noTag()
+	}
+	var known []string
+	for _, t := range required {
+		if slices.Contains(confirmed, t) || slices.ContainsFunc(list, func(n *Node) bool { return slices.Contains(n.Tags, t) }) {
+			known = append(known, t)
+		}
+	}
+	var defaults []*Node
+	for _, n := range list {
+		has := func(t string) bool { return slices.Contains(n.Tags, t) }
+		misses := func(t string) bool { return !has(t) }
+		if len(known) > 0 && len(known) < len(required) && !slices.ContainsFunc(known, misses) && !slices.ContainsFunc(excluded, has) {
+			return nil, r.noTag()
+		}
+		if has("default") {
+			defaults = append(defaults, n)
+		}
+	}
+	if len(defaults) > 0 {
+		return defaults, nil
+	}
+	return list, nil
 }
 
 // pyList prints names as Python prints a list of texts.

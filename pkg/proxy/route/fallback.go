@@ -48,6 +48,7 @@ func (r *run) fallback(ctx context.Context, g *group, first *call.Error) *call.E
 			last = unknownModel(name)
 			continue
 		}
+		r.c.Group = name
 		last = r.group(ctx, target)
 		if r.over(last) {
 			return last

@@ -6,6 +6,7 @@
 package route
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -178,6 +179,32 @@ func (r *Router) Has(model string) bool {
 func (r *Router) OwnedBy(team, model string) bool {
 	s := r.current.Load()
 	return team != "" && len(s.teams) > 0 && s.teams[teamModel{team, model}] != nil
+}
+
+// Unpriced reports whether a name leads to deployments of which none has a price:
+// neither the configuration nor the price list names one. A price of 0 counts
+// only where the configuration names it.
+func (r *Router) Unpriced(model, team string) bool {
+	g, ok := r.current.Load().resolve(model, team)
+	if !ok {
+		return false
+	}
+	for _, n := range g.nodes {
+		if namesPrice(n.Params) || namesPrice(n.Info) {
+			return false
+		}
+		if n.Price != nil {
+			if p := n.Price(n.Model); p != nil && p.Charges() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// namesPrice reports whether a part of an entry says what something costs.
+func namesPrice(object []byte) bool {
+	return bytes.Contains(object, []byte(`cost_per_`)) || bytes.Contains(object, []byte(`"tiered_pricing"`))
 }
 
 // Cool leaves a deployment out for a time, as another instance has found.

@@ -76,6 +76,8 @@ type Options struct {
 	// Name gives an answer of the Responses API another id than the upstream's,
 	// which is JSON text without quotes; nil leaves it.
 	Name func(id []byte) string
+	// User replaces the request's user where it is not empty.
+	User string
 	// AskUsage makes a streamed call ask the upstream for usage.
 	AskUsage bool
 	// HideUsage keeps the usage event from the client.

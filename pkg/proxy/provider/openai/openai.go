@@ -6,6 +6,7 @@ package openai
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -226,6 +227,19 @@ func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
 	x.asked = w.Usage && x.stream && !x.o.Request.WantsUsage()
 	if rename := x.lane.options.RenameMaxTokens; rename != nil {
 		w.RenameMaxTokens = rename(w.Model)
+	}
+	if x.o.User != "" {
+		value, err := json.Marshal(x.o.User)
+		if err != nil {
+			return dst, err
+		}
+		params := make([]splice.Param, 0, len(w.Params)+1)
+		for _, p := range w.Params {
+			if p.Name != "user" {
+				params = append(params, p)
+			}
+		}
+		w.Params = append(params, splice.Param{Name: "user", Value: value, Override: true})
 	}
 	return x.o.Request.Append(dst, &w), nil
 }

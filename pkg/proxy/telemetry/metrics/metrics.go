@@ -59,6 +59,9 @@ type Options struct {
 	Limits func(group string) (requests, tokens float64)
 	// InFlight is the number of requests being served.
 	InFlight func() int64
+	// Seats are the requests that have a seat, that wait for one, and that were
+	// turned away; on is false where seats have never been bounded.
+	Seats func() (s Seats, on bool)
 	// Refused is the number of calls that found no room in the queue.
 	Refused func() int64
 	// Flush brings what waits into the metrics, before they are shown.
@@ -126,6 +129,9 @@ func New(o Options) (*Metrics, error) {
 		}
 	}
 	gauge("litellm_in_flight_requests", "Requests being served.", o.InFlight)
+	if o.Seats != nil {
+		m.registry.MustRegister(seatCollector{m})
+	}
 	if o.Refused != nil {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "llmgw_accounting_refused_total", Help: "Calls that were served but not counted, because the queue was full.",

@@ -76,6 +76,7 @@ func (s *Sink) encode(b []byte, c *call.Call) []byte {
 	o.text("end_user", valid(c.EndUser))
 	o.text("requester_ip_address", c.ClientIP)
 	o.text("user_agent", valid(c.UserAgent))
+	o.texts("request_tags", c.Tags)
 	s.metadata(&o, c)
 	s.failure(&o, c)
 	if s.o.Messages {
@@ -176,6 +177,18 @@ func (o *object) shut()            { o.b = append(o.b, '}') }
 func (o *object) null(name string) { o.name(name); o.b = append(o.b, "null"...) }
 
 func (o *object) text(name, value string) { o.name(name); o.b = appendText(o.b, value) }
+
+func (o *object) texts(name string, list []string) {
+	o.name(name)
+	o.b = append(o.b, '[')
+	for i, text := range list {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = appendText(o.b, valid(text))
+	}
+	o.b = append(o.b, ']')
+}
 
 func (o *object) perhaps(name string, value *string) {
 	if value == nil {

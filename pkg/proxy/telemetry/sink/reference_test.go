@@ -43,6 +43,7 @@ type record struct {
 	EndUser        string   `json:"end_user"`
 	IP             string   `json:"requester_ip_address"`
 	UserAgent      string   `json:"user_agent"`
+	Tags           []string `json:"request_tags"`
 	Metadata       metadata `json:"metadata"`
 	ErrorText      *string  `json:"error_str"`
 	Error          *failure `json:"error_information"`
@@ -103,7 +104,10 @@ func (s *Sink) reference(b *bytes.Buffer, c *call.Call) {
 		TotalTokens: c.Usage.TotalTokens, PromptTokens: c.Usage.PromptTokens, Completion: c.Usage.CompletionTokens, UsageEstimated: c.Usage.Estimated,
 		StartTime: unixFloat(c.Start), EndTime: unixFloat(c.End), FirstTime: unixFloat(c.FirstByte), ResponseTime: c.End.Sub(c.Start).Seconds(), UpstreamTime: c.UpstreamTime.Seconds(),
 		Model: valid(c.Model), ModelGroup: valid(c.Model), Retries: c.Retries, Fallbacks: c.Fallbacks, CacheHit: c.Cached,
-		EndUser: valid(c.EndUser), IP: c.ClientIP, UserAgent: valid(c.UserAgent),
+		EndUser: valid(c.EndUser), IP: c.ClientIP, UserAgent: valid(c.UserAgent), Tags: []string{},
+	}
+	for _, t := range c.Tags {
+		r.Tags = append(r.Tags, valid(t))
 	}
 	if c.FirstByte.IsZero() {
 		r.FirstTime = r.EndTime
@@ -174,7 +178,7 @@ func FuzzRecordsAreWhatEncodingJSONMakesOfThem(f *testing.F) {
 	f.Fuzz(func(t *testing.T, model, agent, message string, prompt, answer []byte, n int64, cost float64, bits uint16) {
 		on := func(i int) bool { return bits>>i&1 == 1 }
 		start := time.UnixMicro(1_700_000_000_000_000 + n%1e12)
-		c := call.Call{ID: "id", Route: "/v1/chat/completions", Model: model, EndUser: message, UserAgent: agent, ClientIP: "::1", Status: int(n % 600), Stream: on(0), Start: start, End: start.Add(time.Duration(n % 1e10)), UpstreamTime: time.Duration(n % 1e9), Prompt: prompt, Answer: answer, Cached: on(1), Retries: int(n % 9)}
+		c := call.Call{ID: "id", Route: "/v1/chat/completions", Model: model, EndUser: message, UserAgent: agent, Tags: []string{agent, model}[:n%3&2], ClientIP: "::1", Status: int(n % 600), Stream: on(0), Start: start, End: start.Add(time.Duration(n % 1e10)), UpstreamTime: time.Duration(n % 1e9), Prompt: prompt, Answer: answer, Cached: on(1), Retries: int(n % 9)}
 		s := &Sink{o: Options{Messages: on(2), HideCallers: on(3), HideErrors: on(4)}}
 		if on(5) {
 			c.Deployment = &call.Deployment{ID: agent, Provider: model, Model: message, Group: "g", APIBase: "http://a/v1?" + agent}

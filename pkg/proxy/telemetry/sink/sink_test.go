@@ -38,7 +38,7 @@ func good() call.Call {
 		ID: "call-1", Caller: caller, Route: "/v1/chat/completions", Model: "chat", EndUser: "eve", Stream: true, Start: begin, Deployment: target,
 		Attempts: 2, Retries: 1, Status: 200, FirstByte: begin.Add(200 * time.Millisecond), End: begin.Add(1500 * time.Millisecond), UpstreamTime: 1400 * time.Millisecond,
 		Usage: call.Usage{PromptTokens: 10, CompletionTokens: 5, TotalTokens: 15, CachedTokens: 4, ReasoningTokens: 2, Known: true},
-		Cost:  call.Cost{Input: 0.25, Output: 0.5, Total: 0.75, Known: true}, ClientIP: "10.0.0.1", UserAgent: "sdk/1",
+		Cost:  call.Cost{Input: 0.25, Output: 0.5, Total: 0.75, Known: true}, ClientIP: "10.0.0.1", UserAgent: "sdk/1", Tags: []string{"mine", "User-Agent: sdk"},
 		Prompt: []byte(`[{"role":"user","content":"a private thought"}]`), Answer: []byte("data: {}\n\n"),
 	}
 }
