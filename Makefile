@@ -85,7 +85,7 @@ bench: build ## llmgw, nginx and a tuned ReverseProxy interleaved: CPU microseco
 .PHONY: differential
 differential: ## ask an installed LiteLLM and llmgw the same questions and list what differs
 	[ -n "$${LLMGW_LITELLM:-}" ] || $(GO) run ./internal/testenv/fetch -missing litellm
-	$(GO) test -count=1 -v ./pkg/proxy/difftest
+	$(GO) test -count=1 -timeout 30m -v ./pkg/proxy/difftest
 
 .PHONY: microbench
 microbench: ## go test -bench over the hot path

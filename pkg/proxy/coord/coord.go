@@ -462,13 +462,21 @@ type delta struct {
 	requests, tokens int64
 }
 
+// prefixes are where a deployment's use is told: for all who ask where it has
+// limits, and where the strategy asks; at least one of them.
+func (c *Coord) prefixes(d *call.Deployment) []string {
+	switch limited := d.RPM > 0 || d.TPM > 0; {
+	case !c.o.UsageV2:
+		return []string{"global_router:"}
+	case limited:
+		return []string{"global_router:", ""}
+	}
+	return []string{""}
+}
+
 // add increments the counts of some deployments, and notes what others have
 // served. It reports whether Redis took them.
 func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) bool {
-	prefixes := []string{"global_router:"}
-	if c.o.UsageV2 {
-		prefixes = append(prefixes, "")
-	}
 	for _, n := range news {
 		c.sent[n.d.ID] = sent{n.own.Minute, n.own.Requests, n.own.Tokens}
 	}
@@ -476,7 +484,7 @@ func (c *Coord) add(ctx context.Context, news []delta, told map[string]bool) boo
 	err := c.o.Redis.Do(ctx, bound, func(ctx context.Context, r redis.UniversalClient) error {
 		_, err := r.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, n := range news {
-				for _, prefix := range prefixes {
+				for _, prefix := range c.prefixes(n.d) {
 					rpm, tpm := c.usageKeys(prefix, n.d, n.own.Minute)
 					for j, one := range []struct {
 						key string

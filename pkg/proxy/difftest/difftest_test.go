@@ -109,13 +109,7 @@ type proxy struct {
 // start runs the upstream and both proxies, and returns them.
 func start(t *testing.T) (theirs, ours proxy) {
 	t.Helper()
-	program := os.Getenv("LLMGW_LITELLM")
-	if program == "" {
-		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
-	}
+	program := litellmProgram(t)
 	m := mock.New(mock.Options{Seed: 1})
 	up := httptest.NewServer(m)
 	t.Cleanup(up.Close)
@@ -132,6 +126,19 @@ func start(t *testing.T) (theirs, ours proxy) {
 	theirs = process(t, program, file, 2*time.Minute)
 	ours = process(t, bin, file, 10*time.Second, "serve")
 	return theirs, ours
+}
+
+// litellmProgram is the installed LiteLLM; without one the test is skipped.
+func litellmProgram(t *testing.T) string {
+	t.Helper()
+	program := os.Getenv("LLMGW_LITELLM")
+	if program == "" {
+		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
+	}
+	return program
 }
 
 func process(t *testing.T, program, file string, patience time.Duration, args ...string) proxy {
