@@ -31,7 +31,7 @@ func (l *loader) otel() {
 		Delay:       l.milliseconds("OTEL_BSP_SCHEDULE_DELAY"), MetricInterval: l.milliseconds("OTEL_METRIC_EXPORT_INTERVAL"),
 		Batch: int(l.envNumber("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")), Capacity: int(l.envNumber("OTEL_BSP_MAX_QUEUE_SIZE")),
 	}
-	o.Messages = l.otelContent()
+	o.Messages, o.EventContent = l.otelContent()
 	o.Delta = l.temporality()
 	l.sampler(o)
 	l.resource(o)
@@ -63,24 +63,22 @@ func (l *loader) milliseconds(name string) time.Duration {
 func (l *loader) otelTarget(o *otel.Options) bool {
 	word := l.either("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER")
 	base := l.either("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_ENDPOINT")
-	traces, metrics := l.either("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), l.either("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+	traces, metrics, logs := l.either("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), l.either("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), l.either("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
 	if (word == "" || word == "console") && base+traces != "" {
 		word = "otlp_http" // an address says that something shall be sent
 	}
 	headers := l.otelHeaders(l.either("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_HEADERS"))
-	o.TraceHeaders, o.MetricHeaders = headers, headers
+	o.TraceHeaders, o.MetricHeaders, o.LogHeaders = headers, headers, headers
 	if own := l.either("OTEL_EXPORTER_OTLP_TRACES_HEADERS"); own != "" {
 		o.TraceHeaders = l.otelHeaders(own)
 	}
 	wantsMetrics := l.envTrue("LITELLM_OTEL_INTEGRATION_ENABLE_METRICS")
-	if l.envTrue("LITELLM_OTEL_INTEGRATION_ENABLE_EVENTS") {
-		l.report(finding.Warning, nil, "LITELLM_OTEL_INTEGRATION_ENABLE_EVENTS has no effect: llmgw sends traces and metrics; prompts and answers can be attributes of spans (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY)")
-	}
+	wantsEvents := l.envTrue("LITELLM_OTEL_INTEGRATION_ENABLE_EVENTS")
 	switch word {
 	case "", "console":
 		o.Protocol = otel.Console
-		if wantsMetrics {
-			l.report(finding.Warning, nil, "OpenTelemetry's metrics are sent to a collector only: set OTEL_ENDPOINT")
+		if wantsMetrics || wantsEvents {
+			l.report(finding.Warning, nil, "OpenTelemetry's metrics and events are sent to a collector only: set OTEL_ENDPOINT")
 		}
 		return true
 	case "otlp_http", "http/protobuf", "http/json":
@@ -94,6 +92,9 @@ func (l *loader) otelTarget(o *otel.Options) bool {
 		if metrics == "" {
 			metrics = signalAddress(base, "metrics")
 		}
+		if logs == "" {
+			logs = signalAddress(base, "logs")
+		}
 	case "otlp_grpc", "grpc":
 		o.Protocol = otel.GRPC
 		if base == "" {
@@ -103,7 +104,7 @@ func (l *loader) otelTarget(o *otel.Options) bool {
 		if l.envTrue("OTEL_EXPORTER_OTLP_INSECURE") {
 			scheme = "http://"
 		}
-		for _, to := range []*string{&traces, &metrics} {
+		for _, to := range []*string{&traces, &metrics, &logs} {
 			if *to == "" {
 				*to = base
 			}
@@ -115,7 +116,7 @@ func (l *loader) otelTarget(o *otel.Options) bool {
 		l.report(finding.Error, nil, "OTEL_EXPORTER is %q; use otlp_http, otlp_grpc or console; no traces are sent", word)
 		return false
 	}
-	for _, to := range []string{traces, metrics} {
+	for _, to := range []string{traces, metrics, logs} {
 		if u, err := url.Parse(to); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			l.report(finding.Error, nil, "OTEL_ENDPOINT is not an http(s) URL; no traces are sent")
 			return false
@@ -124,6 +125,9 @@ func (l *loader) otelTarget(o *otel.Options) bool {
 	o.Traces = redact.New(traces)
 	if wantsMetrics {
 		o.Metrics = redact.New(metrics)
+	}
+	if wantsEvents {
+		o.Logs = redact.New(logs)
 	}
 	return true
 }
@@ -160,19 +164,24 @@ func (l *loader) otelHeaders(list string) map[string]redact.Secret {
 	return headers
 }
 
-// otelContent reports whether spans hold prompts and answers: only where that is
-// asked for, and not turned off.
-func (l *loader) otelContent() bool {
+// otelContent reports whether spans and events hold prompts and answers: only
+// where that is asked for, and not turned off.
+func (l *loader) otelContent() (spans, events bool) {
 	if l.tree.LiteLLM().TurnOffMessageLogging.V {
-		return false
+		return false, false
 	}
 	switch strings.ToUpper(l.either("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")) {
-	case "SPAN_ONLY", "SPAN_AND_EVENT", "TRUE", "1":
-		return true
+	case "SPAN_ONLY":
+		return true, false
+	case "EVENT_ONLY":
+		return false, true
+	case "SPAN_AND_EVENT", "TRUE", "1":
+		return true, true
 	case "":
-		return l.isOn(l.tree.Section("callback_settings").Get("otel").Get("message_logging"))
+		on := l.isOn(l.tree.Section("callback_settings").Get("otel").Get("message_logging"))
+		return on, on
 	}
-	return false
+	return false, false
 }
 
 // temporality reports whether metrics are sent as what was counted since the last

@@ -28,6 +28,7 @@ func TestOpenTelemetryIsReadFromLiteLLMsVariables(t *testing.T) {
 		traces, metrics string
 		headers         map[string]string
 		warns           string
+		events          string
 	}{
 		{name: "without an address spans are printed", protocol: otel.Console},
 		{name: "an address is enough", env: []string{"OTEL_ENDPOINT=http://c:4318"}, protocol: otel.HTTP, traces: "http://c:4318/v1/traces"},
@@ -41,6 +42,10 @@ func TestOpenTelemetryIsReadFromLiteLLMsVariables(t *testing.T) {
 		{name: "gRPC may be plain", env: []string{"OTEL_EXPORTER=grpc", "OTEL_ENDPOINT=http://c:4317"}, protocol: otel.GRPC, traces: "http://c:4317"},
 		{name: "another exporter is an error", env: []string{"OTEL_EXPORTER=jaeger"}, warns: `OTEL_EXPORTER is "jaeger"`},
 		{name: "an address that is none is an error", env: []string{"OTEL_ENDPOINT=collector"}, warns: "OTEL_ENDPOINT is not an http(s) URL"},
+		{name: "events go beside", env: []string{"OTEL_ENDPOINT=http://c:4318", "LITELLM_OTEL_INTEGRATION_ENABLE_EVENTS=true", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=EVENT_ONLY"},
+			protocol: otel.HTTP, traces: "http://c:4318/v1/traces", events: "http://c:4318/v1/logs with content"},
+		{name: "events without what was said", env: []string{"OTEL_ENDPOINT=http://c:4318", "LITELLM_OTEL_INTEGRATION_ENABLE_EVENTS=true", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://l/x"},
+			protocol: otel.HTTP, traces: "http://c:4318/v1/traces", events: "http://l/x"},
 		{name: "OpenTelemetry can be switched off as a whole", env: []string{"OTEL_SDK_DISABLED=true", "OTEL_ENDPOINT=http://c:4318"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,6 +63,13 @@ func TestOpenTelemetryIsReadFromLiteLLMsVariables(t *testing.T) {
 					t.Fatal("nothing is sent")
 				}
 				return
+			}
+			events := o.Logs.Reveal()
+			if o.EventContent {
+				events += " with content"
+			}
+			if events != tt.events {
+				t.Errorf("events go to %q", events)
 			}
 			if o.Protocol != tt.protocol || o.Traces.Reveal() != tt.traces || o.Metrics.Reveal() != tt.metrics {
 				t.Errorf("%s to %s and %s", o.Protocol, o.Traces.Reveal(), o.Metrics.Reveal())

@@ -37,9 +37,9 @@ const (
 type Options struct {
 	Protocol Protocol
 	// Traces and Metrics are the addresses of the signals; a zero one is not sent.
-	Traces, Metrics redact.Secret
-	// TraceHeaders and MetricHeaders go with every request.
-	TraceHeaders, MetricHeaders map[string]redact.Secret
+	Traces, Metrics, Logs redact.Secret
+	// TraceHeaders, MetricHeaders and LogHeaders go with every request.
+	TraceHeaders, MetricHeaders, LogHeaders map[string]redact.Secret
 	// Gzip compresses, CAFile names the authorities that are trusted.
 	Gzip   bool
 	CAFile string
@@ -51,6 +51,9 @@ type Options struct {
 	// Messages has prompts and answers in the spans; HideCallers and HideErrors
 	// leave out whose key it was, and the text of failures.
 	Messages, HideCallers, HideErrors bool
+	// EventContent has them in the events that Logs takes: one for each message of
+	// a prompt, one for each choice of an answer.
+	EventContent bool
 	// Delay is how long spans are collected, Batch how many are sent at once,
 	// Capacity how many may wait; 0 means 5 s, 512 and 2048.
 	Delay           time.Duration
@@ -85,6 +88,7 @@ type Exporter struct {
 
 	mu      sync.Mutex
 	waiting [][]byte
+	notes   [][]byte // events
 	size    int
 	meter   *meter
 
@@ -131,8 +135,9 @@ func New(o Options) (*Exporter, error) {
 	return e, nil
 }
 
-// Messages reports whether spans hold prompts and answers.
-func (e *Exporter) Messages() bool { return e.o.Messages }
+// Messages reports whether it wants prompts and answers: for spans that hold them,
+// or for events, which are made of them.
+func (e *Exporter) Messages() bool { return e.o.Messages || !e.o.Logs.IsZero() }
 
 // Dropped is how many spans were lost.
 func (e *Exporter) Dropped() int64 { return e.dropped.Load() }
@@ -158,7 +163,16 @@ func (e *Exporter) Record(batch []call.Call) {
 			} else {
 				b = spans[j].encode()
 			}
-			if !e.add(b) {
+			if !e.add(&e.waiting, b) {
+				lost++
+			}
+		}
+		if e.o.Logs.IsZero() {
+			continue
+		}
+		told := e.events(c)
+		for j := range told {
+			if !e.add(&e.notes, told[j].encode()) {
 				lost++
 			}
 		}
@@ -166,15 +180,15 @@ func (e *Exporter) Record(batch []call.Call) {
 	e.lose(lost)
 }
 
-func (e *Exporter) add(b []byte) bool {
+func (e *Exporter) add(to *[][]byte, b []byte) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.waiting) >= e.o.Capacity || e.size+len(b) > maxWaiting {
+	if len(*to) >= e.o.Capacity || e.size+len(b) > maxWaiting {
 		return false
 	}
 	e.size += len(b)
-	e.waiting = append(e.waiting, b)
-	if len(e.waiting)%e.o.Batch == 0 {
+	*to = append(*to, b)
+	if len(*to)%e.o.Batch == 0 {
 		select {
 		case e.wake <- struct{}{}:
 		default:
@@ -227,15 +241,23 @@ func (e *Exporter) run() {
 	}
 }
 
-// flush sends the spans that wait, in batches.
+// flush sends the spans and the events that wait.
 func (e *Exporter) flush(ctx context.Context) {
+	e.empty(ctx, &e.waiting, e.sendSpans)
+	e.empty(ctx, &e.notes, func(ctx context.Context, batch [][]byte) error {
+		return e.send(ctx, logSignal, e.o.Logs, e.o.LogHeaders, e.wrap(batch))
+	})
+}
+
+// empty sends what waits, in batches.
+func (e *Exporter) empty(ctx context.Context, from *[][]byte, send func(context.Context, [][]byte) error) {
 	for {
 		e.mu.Lock()
-		n := min(len(e.waiting), e.o.Batch)
-		batch := e.waiting[:n:n]
-		e.waiting = e.waiting[n:]
-		if len(e.waiting) == 0 {
-			e.waiting = nil
+		n := min(len(*from), e.o.Batch)
+		batch := (*from)[:n:n]
+		*from = (*from)[n:]
+		if len(*from) == 0 {
+			*from = nil
 		}
 		for _, b := range batch {
 			e.size -= len(b)
@@ -244,7 +266,7 @@ func (e *Exporter) flush(ctx context.Context) {
 		if n == 0 {
 			return
 		}
-		err := e.sendSpans(ctx, batch)
+		err := send(ctx, batch)
 		if err != nil {
 			e.lose(n)
 		}
@@ -261,15 +283,20 @@ func (e *Exporter) sendSpans(ctx context.Context, batch [][]byte) error {
 		}
 		return nil
 	}
-	return e.send(ctx, traceSignal, e.o.Traces, e.o.TraceHeaders, e.envelope(func(m *message) {
+	return e.send(ctx, traceSignal, e.o.Traces, e.o.TraceHeaders, e.wrap(batch))
+}
+
+// wrap is a request with a batch of spans or of events.
+func (e *Exporter) wrap(batch [][]byte) []byte {
+	return e.envelope(func(m *message) {
 		for _, b := range batch {
 			m.bytes(2, b)
 		}
-	}))
+	})
 }
 
-// envelope wraps what a scope holds into a request: of ResourceSpans or of
-// ResourceMetrics, which have the same shape.
+// envelope wraps what a scope holds into a request: of ResourceSpans, of
+// ResourceMetrics or of ResourceLogs, which have the same shape.
 func (e *Exporter) envelope(fill func(*message)) []byte {
 	var m message
 	m.nested(1, func(m *message) {
@@ -322,7 +349,7 @@ func (e *Exporter) tell(err error) {
 
 // secrets are those of the exporter alone.
 func (e *Exporter) secrets() (list []redact.Secret) {
-	for _, headers := range []map[string]redact.Secret{e.o.TraceHeaders, e.o.MetricHeaders} {
+	for _, headers := range []map[string]redact.Secret{e.o.TraceHeaders, e.o.MetricHeaders, e.o.LogHeaders} {
 		for _, h := range headers {
 			list = append(list, h)
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
@@ -35,6 +36,7 @@ type collector struct {
 	mu      sync.Mutex
 	traces  []*tracepb.TracesData
 	metrics []*metricspb.MetricsData
+	logs    []*logspb.LogsData
 	header  http.Header
 	paths   []string
 	answer  []int
@@ -69,7 +71,11 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.broken = append(c.broken, err)
 	}
 	var err error
-	if strings.Contains(r.URL.Path, "metrics") {
+	if strings.Contains(r.URL.Path, "logs") {
+		m := &logspb.LogsData{}
+		err = proto.Unmarshal(body, m)
+		c.logs = append(c.logs, m)
+	} else if strings.Contains(r.URL.Path, "metrics") {
 		m := &metricspb.MetricsData{}
 		err = proto.Unmarshal(body, m)
 		c.metrics = append(c.metrics, m)

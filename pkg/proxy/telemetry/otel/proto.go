@@ -63,7 +63,7 @@ func (m *message) nested(field int, write func(*message)) {
 // attr is an attribute. The kinds of values are those that are used.
 type attr struct {
 	key   string
-	value any // string, int64, float64, bool, []string
+	value any // string, int64, float64, bool, []string, []attr
 }
 
 func (m *message) attributes(field int, list []attr) {
@@ -89,6 +89,8 @@ func (m *message) any(value any) {
 		m.varint(3, uint64(v)) //nolint:gosec // two's complement is what the format wants
 	case float64:
 		m.double(4, v)
+	case []attr:
+		m.nested(6, func(m *message) { m.attributes(1, v) })
 	case []string:
 		m.nested(5, func(m *message) {
 			for _, s := range v {

@@ -24,6 +24,7 @@ type signal struct{ path, method string }
 
 var (
 	traceSignal  = signal{"/v1/traces", "/opentelemetry.proto.collector.trace.v1.TraceService/Export"}
+	logSignal    = signal{"/v1/logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export"}
 	metricSignal = signal{"/v1/metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"}
 )
 
