@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +161,11 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 		t.Skip("-short: a Prometheus scrapes for some seconds; leave -short out for it")
 	}
 	testenv.Need(t, "prometheus")
+	server := testenv.RedisServer(t)
+	redis, err := url.Parse(server.URL("0"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	base := upstreamFunc(t, varied)
 	gone := upstreamFunc(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
 	model := func(name, model, more string) string {
@@ -168,7 +175,7 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 model_list:
 `+model("chat", "gpt-4o-mini", ", rpm: 100000, tpm: 10000000")+model("bad", "bad-model", "")+model("worse", "bad-model-2", "")+model("pictures", "dall-e-3", "")+`
 router_settings: {num_retries: 0, fallbacks: [{bad: [worse, chat]}], cooldown_time: 0.2, allowed_fails: 0}
-litellm_settings: {callbacks: [prometheus, generic_api], cache: true, cache_params: {type: local}, enable_end_user_cost_tracking_prometheus_only: true}
+litellm_settings: {callbacks: [prometheus, generic_api], service_callback: [prometheus_system], cache: true, cache_params: {type: redis, host: `+redis.Hostname()+`, port: `+redis.Port()+`}, enable_end_user_cost_tracking_prometheus_only: true}
 `, "GENERIC_LOGGER_ENDPOINT="+gone, "DEFAULT_FLUSH_INTERVAL_SECONDS=0.2")
 	for _, f := range findings {
 		t.Log(f.Message)
@@ -205,7 +212,12 @@ litellm_settings: {callbacks: [prometheus, generic_api], cache: true, cache_para
 	for _, p := range all {
 		open[p] = "was not asked"
 	}
+	stopped := false
 	for end := time.Now().Add(60 * time.Second); len(open) > 0 && time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if !stopped && !slices.ContainsFunc(slices.Collect(maps.Keys(open)), func(p panel) bool { return !strings.Contains(p.expr, "litellm_redis_failed") }) {
+			server.Stop() // what is left shows a Redis that fails
+			stopped = true
+		}
 		for p := range open {
 			switch n, err := query(p.expr); {
 			case err != nil && strings.Contains(err.Error(), "refused"):
