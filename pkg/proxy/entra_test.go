@@ -241,3 +241,28 @@ router_settings: {num_retries: 0}
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
+
+func TestAWildcardOfAzureIsServed(t *testing.T) {
+	r := newResource(t)
+	c, findings := load(t, fmt.Sprintf(`
+model_list:
+- {model_name: 'azure/*', litellm_params: {model: 'azure/*', api_base: '%s', tenant_id: t, client_id: c, client_secret: planted-secret}}
+router_settings: {num_retries: 0, disable_cooldowns: true}
+`, r.base), "AZURE_AUTHORITY_HOST="+r.authority)
+	if len(findings) != 0 {
+		t.Fatal(said(findings))
+	}
+	_, url := gateway(t, c)
+	for model, path := range map[string]string{"azure/one": "/openai/deployments/one/chat/completions", "azure/two": "/openai/deployments/two/chat/completions"} {
+		resp, body := post(t, url+"/v1/chat/completions", `{"model":"`+model+`","messages":[]}`)
+		if resp.StatusCode != 200 {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+		if got, _ := r.seen.Load("Bearer token-number-1"); !strings.HasPrefix(fmt.Sprint(got), path+"?") {
+			t.Errorf("%s: called %v", model, got)
+		}
+	}
+	if resp, body := post(t, url+"/v1/chat/completions", `{"model":"azure/..","messages":[]}`); resp.StatusCode != 400 || r.called.Load() != 2 {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}

@@ -85,7 +85,10 @@ func (p *Proxy) probe(ctx context.Context, d *call.Deployment) *call.Error {
 	begin := time.Now()
 	deadline, _ := ctx.Deadline()
 	late := func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
-	target := lane.Target()
+	target, err := wire.TargetFor(lane, model)
+	if err != nil {
+		return classify.Stream(d, err)
+	}
 	header, bearer, err := target.Headers(ctx, false)
 	if err != nil {
 		if late() {

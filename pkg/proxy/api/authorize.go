@@ -12,8 +12,12 @@ import (
 // deployment is called with a token and none is valid, for as long as the attempt
 // may take.
 func (c *chat) authorized(client, attempt context.Context, d *call.Deployment, lane wire.Lane, l call.Limits, stream bool) (http.Header, *call.Error) {
-	t := lane.Target()
 	c.bearer = nil
+	t, err := wire.TargetFor(lane, d.Model)
+	if err != nil {
+		return nil, unfit(c.call.Model, err.Error())
+	}
+	c.target = t
 	if t.Token == nil {
 		h, _, _ := t.Headers(attempt, stream)
 		return h, nil

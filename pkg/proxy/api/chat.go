@@ -66,6 +66,8 @@ type chat struct {
 	watched bool
 	// entered says that the call has one of the places that Demands bounds.
 	entered bool
+	// target is where the attempt being made goes.
+	target *call.Target
 	// bearer is the token of the attempt being made, nil without one; again says
 	// that its refusal is a reason to make it once more.
 	bearer *call.Bearer
@@ -531,13 +533,13 @@ func (c *chat) restamp(d *call.Deployment) string {
 	return ""
 }
 
-// send makes the upstream request. The lease is over when it returns an error.
-func (c *chat) send(ctx context.Context, lane wire.Lane, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
+// send makes the upstream request, with what authorized has returned. The lease is over when it returns an error.
+func (c *chat) send(ctx context.Context, header http.Header, deadline time.Time) (call.Response, call.Lease, error) {
 	header = c.forwarded(header)
 	if c.a.o.ForwardTrace {
 		header = c.traced(header)
 	}
-	target := lane.Target()
+	target := c.target
 	request := call.Request{Method: http.MethodPost, URL: target.URL, TLS: target.TLS, Header: header, Body: c.out.b, Deadline: deadline}
 	resp, lease, err := c.upstream().Do(ctx, &request)
 	if err != nil {

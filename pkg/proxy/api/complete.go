@@ -24,7 +24,7 @@ func (c *chat) complete(ctx context.Context, d *call.Deployment, lane wire.Lane,
 	if failure != nil {
 		return failure
 	}
-	resp, lease, err := c.send(base, lane, header, begin.Add(l.Timeout))
+	resp, lease, err := c.send(base, header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, base, d, l, err)
 	}

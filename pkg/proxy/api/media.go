@@ -188,7 +188,7 @@ func (c *chat) exchangedMedia(ctx context.Context, d *call.Deployment, lane wire
 			return c.a.o.Classify.Stream(d, err)
 		}
 	}
-	resp, lease, err := c.send(ctx, lane, header, begin.Add(l.Timeout))
+	resp, lease, err := c.send(ctx, header, begin.Add(l.Timeout))
 	if err != nil {
 		return c.broken(ctx, ctx, d, l, err)
 	}

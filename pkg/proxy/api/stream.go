@@ -64,7 +64,7 @@ func (c *chat) stream(ctx context.Context, d *call.Deployment, lane wire.Lane, l
 		return failure
 	}
 	var err error
-	if s.resp, s.lease, err = c.send(s.attempt, lane, header, time.Time{}); err != nil {
+	if s.resp, s.lease, err = c.send(s.attempt, header, time.Time{}); err != nil {
 		return c.broken(ctx, s.attempt, d, l, err)
 	}
 	if s.resp.Status >= 300 || s.resp.Status < 200 {

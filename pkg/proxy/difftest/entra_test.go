@@ -94,6 +94,7 @@ func TestEntraTokensAreFetchedAlike(t *testing.T) {
 			"env and key: tenant_id: t1, client_id: c12, api_key: k, azure_ad_token: oidc/env/MY_WORD",
 			"env and secret: tenant_id: t1, client_id: c13, client_secret: s, azure_ad_token: oidc/env/MY_WORD",
 			"v1: api_version: v1, tenant_id: t1, client_id: c1, client_secret: s1",
+			"azure/*: tenant_id: t1, client_id: c1, client_secret: s1",
 			"header: tenant_id: t1, client_id: c1, client_secret: s1, extra_headers: {Authorization: Bearer mine}",
 		}, []string{"password of a tenant", "password and key"}},
 		{"variables", "", append([]string{"AZURE_TENANT_ID=t2", "AZURE_CLIENT_ID=c20", "AZURE_CLIENT_SECRET=s2", "AZURE_SCOPE=api://y/.default", "AZURE_AUTHORITY_HOST=https://login.microsoftonline.us"}, common...), []string{
@@ -110,13 +111,17 @@ func TestEntraTokensAreFetchedAlike(t *testing.T) {
 			for _, e := range r.entries {
 				name, params, _ := strings.Cut(e, ": ")
 				names = append(names, name)
-				fmt.Fprintf(&b, "- {model_name: %q, litellm_params: {model: azure/dep, api_base: \"https://r1.openai.azure.com\", %s}}\n", name, params)
+				model := "azure/dep"
+				if name == "azure/*" {
+					model = name
+				}
+				fmt.Fprintf(&b, "- {model_name: %q, litellm_params: {model: %q, api_base: \"https://r1.openai.azure.com\", %s}}\n", name, model, params)
 			}
 			fmt.Fprintf(&b, "general_settings: {master_key: %s}\nrouter_settings: {num_retries: 0, disable_cooldowns: true}\nlitellm_settings: {num_retries: 0%s}\n", master, r.settings)
 			theirs, ours := beside(t, b.String(), r.env, entraAnswer)
 			our := entraForms(ours.world.before)
 			for _, name := range names {
-				body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"hi"}]}`, name)
+				body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"hi"}]}`, strings.Replace(name, "*", "another", 1))
 				lr, err := answer(theirs.client, theirs.base, ask{method: http.MethodPost, path: "/v1/chat/completions", body: body})
 				if err != nil {
 					t.Fatal(err)

@@ -66,7 +66,7 @@ func fixed(status int, body string) http.HandlerFunc {
 }
 
 // quick has little patience.
-var quick = pace{try: 300 * time.Millisecond, fetch: 2 * time.Second, probe: 300 * time.Millisecond, retry: time.Millisecond, firstPause: 40 * time.Millisecond, lastPause: 80 * time.Millisecond}
+var quick = pace{try: 900 * time.Millisecond, fetch: 4 * time.Second, probe: 300 * time.Millisecond, retry: time.Millisecond, firstPause: 40 * time.Millisecond, lastPause: 80 * time.Millisecond}
 
 // lines is a log that can be read while it is written.
 type lines struct {
@@ -258,18 +258,18 @@ func TestATokenIsRefreshedAheadAndNobodyWaits(t *testing.T) {
 	a.say(func(w http.ResponseWriter, r *http.Request) {
 		if slow.Load() {
 			select {
-			case <-time.After(150 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			case <-r.Context().Done():
 			}
 		}
-		fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":1.5}`, a.asked.Load())
+		fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":4}`, a.asked.Load())
 	})
 	s, _ := sources(t, quick)
 	d := deployment(a.login())
 	s.Bind([]*call.Deployment{d})
 	first := get(t, d)
 	slow.Store(true)
-	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5500 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		// A context that has ended cannot wait.
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -308,7 +308,7 @@ func TestFailuresAreSaidClearlyAndBounded(t *testing.T) {
 		{"no lifetime", fixed(200, `{"access_token":"t"}`), tries, false, []string{"without expires_in"}},
 		{"expired", fixed(200, `{"access_token":"t","expires_in":0}`), tries, false, []string{"expired already", "clock"}},
 		{"expired by the clock", fixed(200, `{"access_token":"t","expires_on":"1000000"}`), tries, false, []string{"expired already", "clock"}},
-		{"a hanging one", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, tries, false, []string{"no answer in time", "reachable"}},
+		{"a hanging one", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, tries, false, []string{"no answer in time", "can be reached"}},
 		{"one that ends connections", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, tries, false, []string{"connection was lost"}},
 		{"an endless answer", func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {

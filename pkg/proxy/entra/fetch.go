@@ -150,7 +150,7 @@ func (s *Sources) exchange(client *http.Client, req *http.Request, why func(stat
 	resp, err := client.Do(req)
 	where := req.URL.Scheme + "://" + req.URL.Host
 	if err != nil {
-		return nil, &problem{text: where + " cannot be asked: " + plain(err) + ". Is it reachable from here?"}
+		return nil, &problem{text: where + " cannot be asked, " + plain(err) + ": check that it can be reached from here"}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, longestBody))

@@ -74,11 +74,11 @@ func (s *source) Bearer(ctx context.Context) (*call.Bearer, error) {
 		t, now := s.now.Load(), time.Now()
 		if t != nil && now.Before(t.expires) {
 			if !now.Before(t.refresh) {
-				s.begin(false) // for a timer that is late
+				s.begin() // for a timer that is late
 			}
 			return t.bearer, nil
 		}
-		f := s.begin(false)
+		f := s.begin()
 		if f == nil {
 			continue // there is another by now
 		}
@@ -110,21 +110,21 @@ func (s *source) Refused(b *call.Bearer) bool {
 	s.now.Store(nil)
 	s.mu.Unlock()
 	s.all.o.Log.Info("an upstream has refused the token of " + describe(&s.login) + ": another is fetched, once")
-	s.begin(true)
+	s.begin()
 	return true
 }
 
 // begin returns the fetch in the air. Where there is none it starts one, unless
-// one has just failed: then that one is the answer until its pause is over. It
-// is nil where a valid token needs none.
-func (s *source) begin(refused bool) *flight {
+// one has just failed: then that one is the answer until its pause is over, or a
+// token was refused. It is nil where a valid token needs none.
+func (s *source) begin() *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if f := s.flight; f != nil {
 		select {
 		case <-f.done:
-			if now.Before(s.again) && !refused {
+			if now.Before(s.again) && s.spare == nil {
 				return f
 			}
 		default:
@@ -142,12 +142,12 @@ func (s *source) begin(refused bool) *flight {
 		return f
 	}
 	s.all.wait.Add(1)
-	go s.fly(f, refused)
+	go s.fly(f)
 	return f
 }
 
 // fly fetches a token and says what came of it.
-func (s *source) fly(f *flight, refused bool) {
+func (s *source) fly(f *flight) {
 	defer s.all.wait.Done()
 	p := &s.all.o.pace
 	ctx, cancel := context.WithTimeout(s.all.ctx, p.fetch)
@@ -174,10 +174,8 @@ func (s *source) fly(f *flight, refused bool) {
 	if s.failed > 0 {
 		s.all.o.Log.Info("there is a token for " + describe(&s.login) + " again")
 	}
+	s.dropped = s.spare != nil
 	s.flight, s.failed, s.spare = nil, 0, nil
-	if !refused {
-		s.dropped = false
-	}
 	t := &token{bearer: call.NewBearer(redact.New(g.token)), refresh: g.refresh(), expires: g.expires()}
 	s.now.Store(t)
 	s.schedule(t.refresh)
@@ -208,7 +206,7 @@ func (s *source) schedule(at time.Time) {
 	if !s.held || s.all.ctx.Err() != nil {
 		return
 	}
-	s.timer = time.AfterFunc(max(time.Until(at), 10*time.Millisecond), func() { s.begin(false) })
+	s.timer = time.AfterFunc(max(time.Until(at), 10*time.Millisecond), func() { s.begin() })
 }
 
 // hold begins to refresh.
@@ -226,7 +224,7 @@ func (s *source) hold() {
 	}
 	s.mu.Unlock()
 	if t == nil {
-		s.begin(false)
+		s.begin()
 	}
 }
 

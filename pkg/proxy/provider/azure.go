@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"errors"
 	"net/url"
 	"strings"
 
@@ -47,9 +46,6 @@ func (e *Entry) azure(name string, t catalog.Target, d *call.Deployment, getenv 
 	if a.responses == "" {
 		a.responses = azureResponsesVersion
 	}
-	if strings.Contains(d.Model, "*") {
-		return nil, errors.New("the address of an Azure deployment holds its name, which a wildcard does not have: name the deployment")
-	}
 	// Nothing is sent before the address is known to be one.
 	_, err := a.url(wire.Chat, a.deployment)
 	return a, err
@@ -58,6 +54,7 @@ func (e *Entry) azure(name string, t catalog.Target, d *call.Deployment, getenv 
 // options adds what is Azure's.
 func (a *azure) options(o *openai.Options, op wire.Op) {
 	o.URL = a.url
+	o.PerModel = strings.Contains(a.deployment, "*")
 	o.KeyHeader = "Api-Key"
 	if op == wire.Chat {
 		o.RenameMaxTokens = func(model string) bool {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -104,5 +105,44 @@ func TestAzureFilter(t *testing.T) {
 	}
 	if want := `{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"violence":{"filtered":true,"severity":"medium"}}}`; string(e.Inner) != want {
 		t.Errorf("innererror %s", e.Inner)
+	}
+}
+
+func TestAWildcardOfAzureLeadsToTheDeploymentThatIsNamed(t *testing.T) {
+	const resource = "https://r1.openai.azure.com"
+	d := deploy(t, "{model: 'azure/*', api_base: '"+resource+"', api_key: azk}", nil)
+	lane := d.Lane.(wire.Lane)
+	for model, want := range map[string]string{
+		"gpt-4o": resource + "/openai/deployments/gpt-4o/chat/completions?api-version=2025-02-01-preview",
+		"a/../b": resource + "/openai/deployments/a%2F..%2Fb/chat/completions?api-version=2025-02-01-preview",
+		"a?b#c":  resource + "/openai/deployments/a%3Fb%23c/chat/completions?api-version=2025-02-01-preview",
+		"..":     "", ".": "", "": "",
+	} {
+		target, err := wire.TargetFor(lane, model)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q leads to %s", model, target.URL)
+			}
+			continue
+		}
+		if err != nil || target.URL.String() != want || target.Header.Get("Api-Key") != "azk" {
+			t.Errorf("%q leads to %v, %v", model, target, err)
+		}
+		if again, _ := wire.TargetFor(lane, model); again != target {
+			t.Errorf("%q is worked out twice", model)
+		}
+	}
+	for i := range 3000 { // clients choose the names
+		if _, err := wire.TargetFor(lane, fmt.Sprint("made-up-", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, _ := wire.TargetFor(lane, "made-up-2999")
+	if two, _ := wire.TargetFor(lane, "made-up-2999"); one == two {
+		t.Error("every name is remembered")
+	}
+	fixed := deploy(t, "{model: azure/dep, api_base: '"+resource+"', api_key: azk}", nil).Lane.(wire.Lane)
+	if target, err := wire.TargetFor(fixed, "whatever"); err != nil || target != fixed.Target() {
+		t.Errorf("%v, %v", target, err)
 	}
 }

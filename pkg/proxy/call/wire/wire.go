@@ -63,6 +63,21 @@ type Lane interface {
 	Open(o Options) Exchange
 }
 
+// Addressed is a lane to many models that are found at addresses of their own.
+type Addressed interface {
+	// TargetFor returns where requests for a model go, or why there is no such
+	// place, in words for the client.
+	TargetFor(model string) (*call.Target, error)
+}
+
+// TargetFor is where requests for a model go on any lane.
+func TargetFor(l Lane, model string) (*call.Target, error) {
+	if a, ok := l.(Addressed); ok {
+		return a.TargetFor(model)
+	}
+	return l.Target(), nil
+}
+
 // Options say what one attempt needs.
 type Options struct {
 	// Request is the client's body. It stays unchanged until Close.

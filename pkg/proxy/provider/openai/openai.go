@@ -37,6 +37,9 @@ type Options struct {
 	// URL returns where requests for a model go; nil means Endpoint below the
 	// deployment's base.
 	URL func(op wire.Op, model string) (*url.URL, error)
+	// PerModel says that what URL returns depends on the model, which each request
+	// names.
+	PerModel bool
 	// KeyHeader carries the key instead of Authorization.
 	KeyHeader string
 }
@@ -61,9 +64,14 @@ type lane struct {
 	options Options
 	// silent is set when the upstream has refused stream_options.
 	silent atomic.Bool
+
+	places places // of models, where they have their own
 }
 
-var _ wire.Lane = (*lane)(nil)
+var (
+	_ wire.Lane      = (*lane)(nil)
+	_ wire.Addressed = (*lane)(nil)
+)
 
 // paths are appended to the base URL.
 var paths = map[wire.Op]string{
