@@ -85,6 +85,9 @@ type Exporter struct {
 	client   *http.Client
 	resource []byte // encoded
 	dropped  atomic.Int64
+	// hosts are the addresses of upstreams, taken apart; known counts them.
+	hosts sync.Map
+	known atomic.Int64
 
 	mu      sync.Mutex
 	waiting [][]byte

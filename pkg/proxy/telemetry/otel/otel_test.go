@@ -551,10 +551,19 @@ func FuzzTraceparent(f *testing.F) {
 
 func BenchmarkRecordSpans(b *testing.B) {
 	e := &Exporter{o: Options{Protocol: HTTP, Traces: redact.New("http://x"), Sampler: Sampler{Share: 1}, Capacity: 1 << 30, Batch: 1 << 30}, meter: newMeter(begin)}
-	batch := []call.Call{retried(e, "")}
-	b.ReportAllocs()
-	for b.Loop() {
-		e.Record(batch)
-		e.waiting, e.size = e.waiting[:0], 0
+	answered := retried(e, "")
+	answered.FailedAttempts = nil
+	for _, of := range []struct {
+		name string
+		c    call.Call
+	}{{"answered", answered}, {"retried", retried(e, "")}} {
+		b.Run(of.name, func(b *testing.B) {
+			batch := []call.Call{of.c}
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Record(batch)
+				e.waiting, e.size = e.waiting[:0], 0
+			}
+		})
 	}
 }

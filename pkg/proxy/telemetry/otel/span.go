@@ -145,17 +145,41 @@ func (e *Exporter) attempt(c *call.Call, d *call.Deployment, n int) span {
 	if c.Stream {
 		s.set("gen_ai.request.stream", true)
 	}
-	if u, err := url.Parse(d.APIBase); err == nil && u.Hostname() != "" {
-		s.set("server.address", u.Hostname())
-		port := map[string]int64{"http": 80, "https": 443}[u.Scheme]
-		if p, err := strconv.ParseInt(u.Port(), 10, 32); err == nil {
-			port = p
-		}
-		s.count("server.port", port)
+	if h := e.hostOf(d.APIBase); h.name != "" {
+		s.set("server.address", h.name)
+		s.count("server.port", h.port)
 	}
 	s.text("litellm.model_id", d.ID)
 	s.text("litellm.call_id", c.ID)
 	return s
+}
+
+// host is where an upstream is.
+type host struct {
+	name string
+	port int64
+}
+
+// maxHosts bounds the addresses that are remembered.
+const maxHosts = 10_000
+
+// hostOf takes an address apart, once.
+func (e *Exporter) hostOf(base string) host {
+	if h, ok := e.hosts.Load(base); ok {
+		return h.(host)
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return host{}
+	}
+	h := host{u.Hostname(), map[string]int64{"http": 80, "https": 443}[u.Scheme]}
+	if p, err := strconv.ParseInt(u.Port(), 10, 32); err == nil {
+		h.port = p
+	}
+	if e.known.Add(1) <= maxHosts {
+		e.hosts.Store(base, h)
+	}
+	return h
 }
 
 // answer adds what an answer was like.
@@ -199,7 +223,7 @@ const (
 )
 
 func (s *span) encode() []byte {
-	var m message
+	m := make(message, 0, 1024) // what a span of a chat takes
 	m.bytes(1, s.trace[:])
 	m.bytes(2, s.id[:])
 	if s.state != "" {
