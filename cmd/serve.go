@@ -68,6 +68,12 @@ func serve(ctx context.Context, a *app, f *serveFlags) error {
 	if err := f.refuseUnbuilt(); err != nil {
 		return err
 	}
+	switch {
+	case f.health:
+		return f.askHealth(ctx, a)
+	case f.test:
+		return f.askChat(ctx, a)
+	}
 	if f.validateConfig && f.config == "" {
 		return usagef("--validate_config requires --config <path>")
 	}

@@ -45,6 +45,9 @@ type serveFlags struct {
 	databaseURL, databaseURLFile   string
 	providers                      string
 	connectWait                    time.Duration
+	health, test, reload           bool
+	apiKey, apiKeyFile             string
+	one                            modelFlags
 }
 
 func (f *serveFlags) declare(fs *pflag.FlagSet) {
@@ -81,6 +84,19 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL URL (DATABASE_URL); not used by this build yet")
 	durationVar(fs, &f.connectWait, "connect-wait", time.Minute, "how long a database that does not answer is retried before migrating; 0 is once")
 	fs.StringVar(&f.databaseURLFile, "database-url-file", "", "file that holds the PostgreSQL URL")
+	fs.BoolVar(&f.reload, "reload", false, "reload the configuration when a file of it changes, as on SIGHUP")
+	fs.BoolVar(&f.health, "health", false, "print /health of the gateway that runs at --host and --port, and exit")
+	fs.BoolVar(&f.test, "test", false, "send a chat to the gateway that runs at --host and --port, print the answer, and exit")
+	fs.StringVar(&f.apiKey, "api-key", "", "key for --health and --test (better: --api-key-file, LITELLM_API_KEY or LITELLM_MASTER_KEY)")
+	fs.StringVar(&f.apiKeyFile, "api-key-file", "", "file that holds the key")
+	fs.StringVarP(&f.one.model, "model", "m", "", "serve this one model, without a configuration")
+	fs.StringVar(&f.one.alias, "alias", "", "the name that clients use for --model")
+	fs.StringVar(&f.one.apiBase, "api-base", "", "the upstream of --model")
+	fs.StringVar(&f.one.apiVersion, "api-version", "", "Azure's API version, for --model")
+	fs.StringVar(&f.one.headers, "headers", "", "headers for the upstream of --model, a JSON object")
+	fs.StringVar(&f.one.temperature, "temperature", "", "temperature of every request, with --model")
+	fs.StringVar(&f.one.maxTokens, "max-tokens", "", "longest answer of every request, with --model")
+	fs.StringVar(&f.one.timeout, "request-timeout", "", "seconds that a request may take, with --model")
 	for _, l := range litellm.Flags() {
 		name := strings.ReplaceAll(l.Name, "_", "-")
 		if fs.Lookup(name) != nil {
@@ -104,11 +120,6 @@ func (f *serveFlags) declare(fs *pflag.FlagSet) {
 // unbuilt are flags that ask for something to be done, which this build cannot
 // do: starting without it would be wrong.
 var unbuilt = map[string]string{
-	"health":                "run llmgw doctor --live, or ask /health/readiness",
-	"test":                  "send a request to /v1/chat/completions",
-	"model":                 "give a configuration with a model_list",
-	"setup":                 "write a configuration with a model_list",
-	"reload":                "send SIGHUP after a change",
 	"iam-token-db-auth":     "give a URL with a password",
 	"azure-postgresql-auth": "give a URL with a password",
 }
@@ -136,14 +147,8 @@ var needless = map[string]string{
 	"use-v2-migration-resolver":      "llmgw migrate has one way to resolve",
 	"enforce-prisma-migration-check": "readiness always looks at the schema",
 	"telemetry":                      "llmgw sends none",
-	"alias":                          "it goes with --model, which is not built in",
-	"api-base":                       "it goes with --model, which is not built in",
-	"api-version":                    "it goes with --model, which is not built in",
-	"headers":                        "it goes with --model, which is not built in",
-	"temperature":                    "it goes with --model, which is not built in",
-	"max-tokens":                     "it goes with --model, which is not built in",
-	"request-timeout":                "it goes with --model, which is not built in; litellm_settings.request_timeout is for all",
-	"max-budget":                     "it goes with --model, which is not built in",
+	"max-budget":                     "budgets need a database",
+	"setup":                          "llmgw config example prints a configuration to begin with",
 	"drop-params":                    "upstreams of OpenAI's format judge parameters themselves",
 	"add-function-to-prompt":         "it changes prompts for models of the past",
 	"add-key":                        "it wrote to a file of the Python client",
@@ -262,7 +267,7 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 	}
 	s.zero = f.isZero(env)
 	host := f.host
-	if s.zero && !f.set.Changed("host") {
+	if (s.zero || f.one.model != "" && env.Get("LITELLM_MASTER_KEY") == "") && !f.set.Changed("host") {
 		host = "127.0.0.1"
 	}
 	s.facts = startcheck.Facts{
@@ -306,7 +311,7 @@ func (f *serveFlags) settings(tree *config.Tree) (*settings, error) {
 // isZero reports whether there is nothing to go by: no configuration, no
 // database, no key.
 func (f *serveFlags) isZero(env *config.Env) bool {
-	if f.config != "" || f.databaseURL != "" || f.databaseURLFile != "" {
+	if f.config != "" || f.one.model != "" || f.databaseURL != "" || f.databaseURLFile != "" {
 		return false
 	}
 	for _, name := range []string{"CONFIG_FILE_PATH", "DATABASE_URL", "DATABASE_HOST", "LITELLM_MASTER_KEY", "STORE_MODEL_IN_DB"} {

@@ -135,6 +135,9 @@ func (l *life) follow(ctx context.Context, g *gateway) (context.Context, func())
 		g.reload()
 		l.given.Reloaded()
 	}
+	if l.f.reload {
+		go watch(func() []string { return *g.reloader.watched.Load() }, reload, done, watchStep)
+	}
 	if l.given.Works() {
 		// The supervisor passes them on; whoever signals every process of the
 		// service must not have things done twice.

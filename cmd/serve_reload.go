@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/finding"
@@ -26,8 +27,12 @@ func (f *serveFlags) load(stdin io.Reader) (*config.Tree, []finding.Finding, err
 	if err := readProviders(f.providers); err != nil {
 		return nil, nil, err
 	}
+	one, err := f.oneModel()
+	if err != nil {
+		return nil, nil, err
+	}
 	return config.Load(config.Sources{
-		Path: f.config, VariableWins: !f.validateConfig, Env: env, DotEnv: true, Stdin: stdin,
+		Path: f.config, Data: one, File: modelFile, VariableWins: !f.validateConfig, Env: env, DotEnv: true, Stdin: stdin,
 	})
 }
 
@@ -53,6 +58,8 @@ type reloader struct {
 	// said are the findings that have been logged, errors among them: an entry
 	// that was disabled at the start does not keep others from being reloaded.
 	said map[string]bool
+	// watched are the files to look at for --reload.
+	watched atomic.Pointer[[]string]
 }
 
 func (r *reloader) remember(list []finding.Finding) {
@@ -66,6 +73,8 @@ func (r *reloader) remember(list []finding.Finding) {
 func (r *reloader) keep(tree *config.Tree) {
 	tree.Forget("model_list")
 	r.tree = tree
+	files := r.f.watched(tree)
+	r.watched.Store(&files)
 }
 
 // errStdin is why a configuration from a pipe cannot be reloaded.

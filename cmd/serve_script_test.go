@@ -60,14 +60,14 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// until waits for a URL to answer with a status: until STATUS URL.
+// until waits for a URL to answer with a status: until STATUS URL [HEADER: VALUE]...
 func until(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: until STATUS URL")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until STATUS URL [HEADER: VALUE]...")
 	}
 	var last string
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		status, _, err := doRequest([]string{"GET", args[1]})
+		status, _, err := doRequest(append([]string{"GET"}, args[1:]...))
 		if err == nil && strconv.Itoa(status) == args[0] {
 			return
 		}
