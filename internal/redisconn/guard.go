@@ -74,6 +74,9 @@ func NewGuard(client redis.UniversalClient, o GuardOptions) *Guard {
 // Do runs f with the client and a deadline. The client's own timeouts may be
 // longer; f's context is what bounds it.
 func (g *Guard) Do(ctx context.Context, bound time.Duration, f func(context.Context, redis.UniversalClient) error) error {
+	if err := ctx.Err(); err != nil {
+		return err // the caller has no time left
+	}
 	probe := false
 	if opened := g.opened.Load(); opened != 0 {
 		if time.Since(g.start)-time.Duration(opened) < g.o.Recovery || !g.trying.CompareAndSwap(false, true) {

@@ -71,7 +71,8 @@ type Affinity struct {
 }
 
 // Claims is where calls claim what they share with others. It is implemented by
-// claim.Claims.
+// claim.Claims. In a context that has ended nobody else is asked: the answer is
+// what this instance knows.
 type Claims interface {
 	// Held is the deployment that the first of the keys which is claimed is held
 	// by, or empty.

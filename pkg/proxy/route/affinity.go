@@ -91,22 +91,62 @@ func (r *run) tied(ctx context.Context, g *group, list []*Node) *Node {
 	}
 	if name := list[0].Group; sameGroup(list, name) {
 		if kinds.Session && a.Session != "" {
-			if n := find(r.s.o.Claims.Held(ctx, sessionKey(name, a))); n != nil {
+			if n := find(r.held(ctx, sessionKey(name, a))); n != nil {
 				return n
 			}
 		}
 		if kinds.User && a.User != "" {
-			if n := find(r.s.o.Claims.Held(ctx, userKey(name, a))); n != nil {
+			if n := find(r.held(ctx, userKey(name, a))); n != nil {
 				return n
 			}
 		}
 	}
 	if o.Prompt && a.Prefixes != nil {
 		if keys := a.Prefixes(); len(keys) > 0 {
-			return find(r.s.o.Claims.Held(ctx, keys...))
+			return find(r.held(ctx, keys...))
 		}
 	}
 	return nil
+}
+
+// mostWaited bounds what a call waits for claims, all its attempts together:
+// when it is used up no more is asked, and the call goes on with what this
+// instance knows. One look that has begun may still take its own time.
+const mostWaited = 250 * time.Millisecond
+
+// ended is a context in which nothing is asked any more.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// look is the context for a look at claims, which began now.
+func (r *run) look(ctx context.Context) (context.Context, time.Time) {
+	if r.waited >= mostWaited {
+		ctx = ended
+	}
+	return ctx, time.Now()
+}
+
+func (r *run) held(ctx context.Context, keys ...string) string {
+	ctx, begin := r.look(ctx)
+	id := r.s.o.Claims.Held(ctx, keys...)
+	r.waited += time.Since(begin)
+	return id
+}
+
+func (r *run) hold(ctx context.Context, key, id string, ttl time.Duration) {
+	ctx, begin := r.look(ctx)
+	r.s.o.Claims.Hold(ctx, key, id, ttl)
+	r.waited += time.Since(begin)
+}
+
+func (r *run) count(ctx context.Context, of func(context.Context, string) (int64, bool), key string) (int64, bool) {
+	ctx, begin := r.look(ctx)
+	n, ok := of(ctx, key)
+	r.waited += time.Since(begin)
+	return n, ok
 }
 
 func sameGroup(list []*Node, name string) bool {
@@ -131,10 +171,10 @@ func (r *run) tie(ctx context.Context, n *Node) {
 		a.Prefixes() // while the prompt is there
 	}
 	if kinds.User && a.User != "" {
-		r.s.o.Claims.Hold(ctx, userKey(n.Group, a), n.ID, ttl)
+		r.hold(ctx, userKey(n.Group, a), n.ID, ttl)
 	}
 	if kinds.Session && a.Session != "" {
-		r.s.o.Claims.Hold(ctx, sessionKey(n.Group, a), n.ID, ttl)
+		r.hold(ctx, sessionKey(n.Group, a), n.ID, ttl)
 	}
 }
 
@@ -184,7 +224,7 @@ func (r *run) admit(ctx context.Context, n *Node, minute int64) *call.Error {
 	}
 	if n.TPM > 0 {
 		if claims != nil && float64(tokens) < n.TPM {
-			if all, ok := claims.Spent(ctx, limitKey(n, "tpm", minute)); ok {
+			if all, ok := r.count(ctx, claims.Spent, limitKey(n, "tpm", minute)); ok {
 				tokens = max(tokens, all)
 			}
 		}
@@ -194,7 +234,7 @@ func (r *run) admit(ctx context.Context, n *Node, minute int64) *call.Error {
 	}
 	if n.RPM > 0 {
 		if claims != nil {
-			if all, ok := claims.Count(ctx, limitKey(n, "rpm", minute)); ok {
+			if all, ok := r.count(ctx, claims.Count, limitKey(n, "rpm", minute)); ok {
 				requests = max(requests, all)
 			}
 		}

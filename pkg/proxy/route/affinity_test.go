@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +78,47 @@ func TestACallerStaysWithinOrderAndTags(t *testing.T) {
 				t.Errorf("held by %s, tags %q: %s was asked, want %s", tt.held, tt.tag, got, tt.want)
 			}
 		}
+	}
+}
+
+// dawdling answers every look late, and notes which were made in vain.
+type dawdling struct {
+	call.Claims
+	looks []bool // whether there was time left
+}
+
+func (d *dawdling) look(ctx context.Context) {
+	d.looks = append(d.looks, ctx.Err() == nil)
+	if ctx.Err() == nil {
+		time.Sleep(mostWaited)
+	}
+}
+
+func (d *dawdling) Held(ctx context.Context, _ ...string) string { d.look(ctx); return "" }
+
+func (d *dawdling) Hold(ctx context.Context, _, _ string, _ time.Duration) { d.look(ctx) }
+
+func (d *dawdling) Count(ctx context.Context, _ string) (int64, bool) { d.look(ctx); return 0, false }
+
+func (d *dawdling) Spent(ctx context.Context, _ string) (int64, bool) { d.look(ctx); return 0, false }
+
+func (d *dawdling) Spend(string, int64) {}
+
+// TestLooksAtClaimsHaveOneBoundForAllOfACall: a Redis that is slow with every
+// answer delays a call once, however often its claims are looked at.
+func TestLooksAtClaimsHaveOneBoundForAllOfACall(t *testing.T) {
+	var k clock
+	one, two := d("a", "g"), d("b", "g")
+	for _, n := range []*call.Deployment{one, two} {
+		n.RPM, n.TPM = 100, 1000
+	}
+	claims := &dawdling{}
+	o := k.options(Options{EnforceLimits: true, Affinity: Affinity{Kinds: Kinds{User: true, Session: true}}, Claims: claims})
+	r := mustNew(t, []*call.Deployment{one, two}, o)
+	if err := r.Run(t.Context(), &call.Call{}, &call.Plan{Model: "g", Affinity: &call.Affinity{User: "u", Session: "s"}}, &script{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(claims.looks) < 5 || !claims.looks[0] || slices.Contains(claims.looks[1:], true) {
+		t.Errorf("looks with time left: %v, want the first alone", claims.looks)
 	}
 }

@@ -18,6 +18,8 @@ type run struct {
 
 	depth int
 	tried []string // groups, the first one included
+	// waited is what looks at claims have taken so far.
+	waited time.Duration
 }
 
 // group makes attempts in one group, at its lowest order first.
