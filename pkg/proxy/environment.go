@@ -83,6 +83,9 @@ func ApplyEnvironment(c *Config, getenv func(string) string) (remarks []string) 
 		}
 	}
 	d.Title, d.Description = getenv("DOCS_TITLE"), getenv("DOCS_DESCRIPTION")
+	if c.API.Repeats = int(number("REPEATED_STREAMING_CHUNK_LIMIT")); c.API.Repeats == 0 {
+		c.API.Repeats = 100 // LiteLLM's
+	}
 	c.API.SpeechPiece = int(number("AUDIO_SPEECH_CHUNK_SIZE"))
 	c.API.DetailedTiming = on("LITELLM_DETAILED_TIMING")
 	if getenv("DOCS_URL") != "" {

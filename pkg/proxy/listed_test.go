@@ -247,3 +247,76 @@ func TestSpeechIsPassedOnInPiecesOfTheSizeThatIsWanted(t *testing.T) {
 		t.Errorf("%d, %d bytes of %d", resp.StatusCode, len(body), len(sound))
 	}
 }
+
+func TestAModelThatRepeatsItselfIsCut(t *testing.T) {
+	base := upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ User string }
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i, word := range strings.Split(body.User, ",") {
+			piece, _ := json.Marshal(word)
+			fmt.Fprintf(w, "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":%s}}]}\n\n", piece)
+			if i%3 == 0 {
+				w.(http.Flusher).Flush()
+			}
+		}
+		io.WriteString(w, "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	})
+	again := func(word string, n int) string { return strings.TrimSuffix(strings.Repeat(word+",", n), ",") }
+	for _, tt := range []struct {
+		name, limit, says string
+		pieces            int // that arrive
+		cut               bool
+	}{
+		{"a hundred times is as often as it may", "", again("again", 100), 100, false},
+		{"once more is once too often", "", again("again", 101), 100, true},
+		{"what has two characters counts for nothing", "", again("ab", 300), 300, false},
+		{"so do two from beyond the basic plane", "", again("\U0001f600\U0001f600", 300), 300, false},
+		{"another word begins anew", "", again("again", 60) + ",other," + again("again", 60), 121, false},
+		{"the variable says how often", "3", again("\n\n\n", 9), 3, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := load(t, strings.ReplaceAll(priced, "BASE", base))
+			ApplyEnvironment(&c, func(name string) string { return map[string]string{"REPEATED_STREAMING_CHUNK_LIMIT": tt.limit}[name] })
+			_, url := gateway(t, c)
+			ask, _ := json.Marshal(map[string]any{"model": "own", "stream": true, "user": tt.says, "messages": []string{}})
+			resp, body := post(t, url+"/v1/chat/completions", string(ask))
+			const failure = `data: {"error":{"message":"litellm.InternalServerError: The model is repeating the same chunk.","type":"internal_server_error","param":"None","code":"500"}}` + "\n\n"
+			if n := strings.Count(body, `"content"`); resp.StatusCode != 200 || n != tt.pieces || strings.HasSuffix(body, failure) != tt.cut || strings.HasSuffix(body, "data: [DONE]\n\n") == tt.cut {
+				t.Errorf("%d, %d pieces, %s", resp.StatusCode, n, body[max(len(body)-400, 0):])
+			}
+		})
+	}
+}
+
+func TestAGroupMayServeWhatItsTagsRuleOut(t *testing.T) {
+	base, last := watched(t)
+	yaml := func(open string) string {
+		return "router_settings: {enable_tag_filtering: true}\nmodel_list:\n" +
+			"- {model_name: m, litellm_params: {model: openai/eu, api_key: k, api_base: '" + base + "', tags: [eu]}, model_info: {" + open + "}}\n" +
+			"- {model_name: m, litellm_params: {model: openai/rest, api_key: k, api_base: '" + base + "', tags: [us, default]}}\n"
+	}
+	for _, tt := range []struct {
+		name, open, tags, want string // empty: refused
+	}{
+		{"by default it does not", "", `["&eu","&us"]`, ""},
+		{"where one of it allows that", "allow_fail_open: true", `["&eu","&us"]`, "rest"},
+		{"also what is excluded", "allow_fail_open: true", `["!eu","!us"]`, "rest"},
+		{"false allows nothing", "allow_fail_open: false", `["!eu","!us"]`, ""},
+		{"a tag that is made up does not open what another keeps", "allow_fail_open: true", `["&eu","&nobody-has-this"]`, ""},
+		{"tags that are all made up keep nothing", "allow_fail_open: true", `["&nobody-has-this"]`, "rest"},
+		{"what tags lead to stays", "allow_fail_open: true", `["&eu"]`, "eu"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, findings := load(t, yaml(tt.open))
+			if len(findings) > 0 {
+				t.Fatal(findings)
+			}
+			_, url := gateway(t, c)
+			resp, body := post(t, url+"/v1/chat/completions", `{"model":"m","tags":`+tt.tags+`,"messages":[]}`)
+			if tt.want == "" && (resp.StatusCode != 401 || !strings.Contains(body, "Not allowed to access model due to tags configuration")) || tt.want != "" && (resp.StatusCode != 200 || last().body["model"] != tt.want) {
+				t.Errorf("%d %s, %v", resp.StatusCode, body, last().body)
+			}
+		})
+	}
+}

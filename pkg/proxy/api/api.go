@@ -156,6 +156,9 @@ type Options struct {
 	StreamCost bool
 	// DetailedTiming says in headers how long the parts of a call took.
 	DetailedTiming bool
+	// Repeats is how often the model of a stream may say the same in a row; 0 does
+	// not count.
+	Repeats int
 	// SpeechPiece is how much of a sound is passed on at once, at the most; 0 leaves
 	// that to what comes.
 	SpeechPiece int

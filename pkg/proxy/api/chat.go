@@ -417,7 +417,7 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	if c.in == nil {
 		panic("attempt after the answer has begun")
 	}
-	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d), User: c.stamp()}
+	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d), User: c.stamp(), Repeats: c.a.o.Repeats}
 	if c.call.Stream {
 		o.AskUsage, o.HideUsage = c.usage(d)
 	}

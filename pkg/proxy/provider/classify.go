@@ -92,6 +92,11 @@ func (c Classifier) Stream(d *call.Deployment, err error) *call.Error {
 			return e
 		}
 	}
+	if s.Kind == splice.Repeating { // without what it says: errors are logged
+		e := build(d, call.ClassInternalServer, "", s.Error())
+		e.Message, e.Upstream, e.Err = "litellm.InternalServerError: "+s.Error(), http.StatusOK, err
+		return e
+	}
 	class, prefix := call.ClassBadGateway, "BadGatewayError: "
 	if s.Kind == splice.Truncated || s.Kind == splice.Malformed || s.Kind == splice.TooLarge {
 		// A type of the server's side: clients take it as retryable.

@@ -12,6 +12,8 @@ type answer struct {
 	choices int
 	// text is the length of what the model wrote, as JSON text.
 	text int
+	// content is the text of the last message, without quotes.
+	content span
 }
 
 // label is what an answer says of itself in every API of OpenAI's.
@@ -153,6 +155,9 @@ func (a *answer) readMessage(c *cursor) {
 		case "content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call":
 			if c.b[start] != 'n' {
 				a.text += c.i - start - 2
+			}
+			if c.b[start] == '"' && c.b[k.start] == 'c' && k.end-k.start == len("content") {
+				a.content = span{start + 1, c.i - 1}
 			}
 		}
 	}

@@ -14,6 +14,8 @@ const (
 	NotStream
 	// Empty is a stream that ended before its first event.
 	Empty
+	// Repeating is a stream whose model says the same again and again.
+	Repeating
 	// Truncated is a stream that ended before its answer did.
 	Truncated
 )
@@ -35,6 +37,8 @@ func (e *StreamError) Error() string {
 		return "the upstream sent an event larger than the limit"
 	case NotStream:
 		return "the upstream answered with something else than an event stream"
+	case Repeating:
+		return "The model is repeating the same chunk."
 	case Empty:
 		return "the upstream closed the stream before its first event"
 	default:

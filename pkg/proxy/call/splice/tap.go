@@ -2,6 +2,7 @@ package splice
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
@@ -26,6 +27,9 @@ type TapOptions struct {
 	DropEmpty bool
 	// MaxEvent bounds one event; 0 means DefaultMaxEvent.
 	MaxEvent int
+	// Repeats is how often a model may say the same in a row, by pieces of more
+	// than two characters; 0 does not count.
+	Repeats int
 }
 
 // Tap relays one stream of server-sent events of the OpenAI kind. Bytes go in
@@ -67,6 +71,9 @@ type Tap struct {
 	done      bool   // [DONE] was seen
 	err       error
 
+	last    []byte // what the model said last, and how often in a row
+	repeats int
+
 	answer   answer
 	nest     nest
 	events   int
@@ -93,9 +100,9 @@ func (t *Tap) Reset(o TapOptions) {
 	// Zeroed in place: a literal would first be built on the stack, and 2 KB
 	// there double the stack of every stream.
 	t.Close()
-	model, held, joined, id, finish, named := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish), keep(t.named)
+	model, held, joined, id, finish, named, last := t.model[:0], keep(t.held), keep(t.joined), keep(t.id), keep(t.finish), keep(t.named), keep(t.last)
 	*t = Tap{}
-	t.opts, t.model, t.held, t.joined, t.id, t.finish, t.named = o, model, held, joined, id, finish, named
+	t.opts, t.model, t.held, t.joined, t.id, t.finish, t.named, t.last = o, model, held, joined, id, finish, named, last
 	if o.Model != "" {
 		t.model = appendQuoted(t.model, o.Model)
 	}
@@ -314,6 +321,10 @@ func (t *Tap) readObject(event, data []byte) (forward bool) {
 		t.err = &StreamError{Kind: Fault, Body: bytes.Clone(data)}
 		return false
 	}
+	if t.opts.Repeats > 0 && t.repeating(data[a.content.start:a.content.end], a.choices) {
+		t.err = &StreamError{Kind: Repeating}
+		return false
+	}
 	t.events++
 	t.text += a.text
 	if len(t.id) == 0 && a.id.end > a.id.start {
@@ -349,6 +360,28 @@ func (t *Tap) readObject(event, data []byte) (forward bool) {
 		t.restampLines(event, data, m)
 	}
 	return true
+}
+
+// repeating reports whether the model has said the same too often in a row.
+func (t *Tap) repeating(said []byte, choices int) bool {
+	switch {
+	case choices <= 0:
+		return false // usage, and what else is no piece of the answer
+	case len(t.last) > 0 && bytes.Equal(said, t.last):
+		t.repeats++
+		return t.repeats > t.opts.Repeats
+	case short(said):
+		t.last, t.repeats = t.last[:0], 0
+	default:
+		t.last, t.repeats = append(t.last[:0], said...), 1
+	}
+	return false
+}
+
+// short reports whether JSON text has two characters at the most.
+func short(text []byte) bool {
+	var room [24]byte // two escaped characters from beyond the basic plane
+	return len(text) <= len(room) && utf8.RuneCount(appendUnescaped(room[:0], text)) <= 2
 }
 
 // Finish tells the tap that the upstream's body has ended, however it did, and

@@ -95,6 +95,8 @@ type Options struct {
 	User string
 	// AskUsage makes a streamed call ask the upstream for usage.
 	AskUsage bool
+	// Repeats is how often a model may say the same in a row; 0 does not count.
+	Repeats int
 	// HideUsage keeps the usage event from the client.
 	HideUsage bool
 }

@@ -203,7 +203,7 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 		x.events.Reset(o.Restamp)
 		x.events.Name(o.Name)
 	case x.stream:
-		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty})
+		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty, Repeats: o.Repeats})
 	}
 	return x
 }
