@@ -73,7 +73,7 @@ func elsewhere(v litellm.EnvVar) bool {
 	case "database", "provider", "package":
 		return true
 	}
-	return slices.Contains([]string{"STORE_MODEL_IN_DB", "LITELLM_SALT_KEY", "LITELLM_MIGRATE_FROM_MASTER_KEY"}, v.Name)
+	return slices.Contains([]string{"STORE_MODEL_IN_DB", "LITELLM_SALT_KEY", "LITELLM_MIGRATE_FROM_MASTER_KEY", "DEFAULT_IN_MEMORY_TTL"}, v.Name)
 }
 
 // unservedVariables names, in one line, the variables that LiteLLM reads and

@@ -295,6 +295,9 @@ func (c *chat) prepare() *call.Error {
 		c.tie(o)
 	}
 	c.call.EndUser = clipName(c.endUser())
+	if err := c.priced(); err != nil {
+		return err
+	}
 	if err := c.addressed(); err != nil {
 		return err
 	}
@@ -303,9 +306,6 @@ func (c *chat) prepare() *call.Error {
 			return call.NewError(http.StatusInternalServerError, call.None, call.None, "No models configured on proxy")
 		}
 		return invalidModel(x.route.kind.label, c.call.Model)
-	}
-	if err := c.priced(); err != nil {
-		return err
 	}
 	return x.route.kind.missing(&c.request)
 }

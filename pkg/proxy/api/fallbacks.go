@@ -97,15 +97,15 @@ func (c *chat) hop(n int) {
 // client can ask for.
 func fallbackErrors(list []*call.Error) string {
 	type failure struct {
-		Message string `json:"message"`
-		Type    string `json:"type"`
-		Param   string `json:"param"`
-		Code    string `json:"code"`
+		Message string  `json:"message"`
+		Type    *string `json:"type"`
+		Param   *string `json:"param"`
+		Code    string  `json:"code"`
 	}
 	const most = 8
 	out := make([]failure, 0, min(len(list), most))
 	for _, e := range list[:min(len(list), most)] {
-		out = append(out, failure{Message: clip(e.Message), Type: e.Type, Param: e.Param, Code: fmt.Sprint(e.StatusCode())})
+		out = append(out, failure{Message: clip(e.Message), Type: nullable(e.Type), Param: nullable(e.Param), Code: fmt.Sprint(e.StatusCode())})
 	}
 	return string(marshalASCII(out))
 }

@@ -69,7 +69,8 @@ func usageEnd(line []byte) int {
 	return 0
 }
 
-// streamCost is what the stream costs by the usage it has reported.
+// streamCost is what the stream costs by the usage it has reported. What costs
+// nothing has none, as in LiteLLM.
 func (c *chat) streamCost() (float64, bool) {
 	if c.a.o.Charge == nil || c.exchange == nil {
 		return 0, false
@@ -77,7 +78,7 @@ func (c *chat) streamCost() (float64, bool) {
 	priced := c.call
 	priced.Usage, priced.Cost = c.exchange.Outcome().Usage, call.Cost{}
 	c.a.o.Charge(&priced)
-	return priced.Cost.Total, priced.Cost.Known
+	return priced.Cost.Total, priced.Cost.Known && priced.Cost.Total > 0
 }
 
 // withFailures puts the errors of the groups that failed behind the first event.
