@@ -25,6 +25,9 @@ const (
 	// LoginManaged is the identity of the machine or of the service that the
 	// process runs in.
 	LoginManaged
+	// LoginWorkspace is an application with its secret at a workspace of
+	// Databricks, whose tokens are not Entra's but got in the same way.
+	LoginWorkspace
 	// LoginChain is the first of a list that can be used here.
 	LoginChain
 )
@@ -57,7 +60,7 @@ type Assertion struct {
 	Login    *Login // AssertionLogin
 }
 
-// Login says how a token of Entra ID is got, and for what. Deployments with the
+// Login says how a token is got, and for what. Deployments with the
 // same one share one token.
 type Login struct {
 	Way LoginWay
@@ -72,7 +75,8 @@ type Login struct {
 	Path      string // of the certificate
 	Assertion Assertion
 	// Endpoint is where a managed identity is asked for, and Secret is sent along;
-	// empty is the machine's own metadata service, or Host in its place.
+	// empty is the machine's own metadata service, or Host in its place. For a
+	// workspace it is where tokens are fetched.
 	Endpoint, Host string
 	Chain          []Login
 }

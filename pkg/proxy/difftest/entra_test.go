@@ -32,6 +32,8 @@ func entraAnswer(w http.ResponseWriter, r *sent) {
 		id := part(`{"alg":"none"}`) + "." + part(fmt.Sprintf(`{"aud":%q,"iss":"https://login.microsoftonline.com/tid/v2.0","sub":"s","oid":"o","tid":"tid","preferred_username":"u@x.org","ver":"2.0","exp":%d,"iat":%d}`, form.Get("client_id"), time.Now().Add(time.Hour).Unix(), time.Now().Unix())) + "."
 		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"tok.%s.%s.%s","id_token":%q,"client_info":%q}`,
 			form.Get("client_id"), form.Get("grant_type"), strings.Fields(form.Get("scope"))[0], id, part(`{"uid":"o","utid":"tid"}`))
+	case strings.HasSuffix(u.Path, "/oidc/v1/token"):
+		fmt.Fprint(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"tok.workspace","scope":"all-apis"}`)
 	case strings.Contains(u.Path, "/metadata/identity/"):
 		fmt.Fprintf(w, `{"access_token":"tok.machine.%s.%s","expires_in":"86399","expires_on":"%d","resource":"x","token_type":"Bearer"}`, u.Query().Get("client_id"), u.Query().Get("resource"), time.Now().Add(24*time.Hour).Unix())
 	case u.Host == "gh.example":
@@ -47,13 +49,13 @@ func entraAnswer(w http.ResponseWriter, r *sent) {
 // within LiteLLM adds.
 func entraForms(list []*sent) (forms []string) {
 	for _, s := range list {
-		if !strings.HasSuffix(s.url, "/oauth2/v2.0/token") {
+		if !strings.HasSuffix(s.url, "/oauth2/v2.0/token") && !strings.HasSuffix(s.url, "/oidc/v1/token") {
 			continue
 		}
 		form, _ := url.ParseQuery(string(s.body))
 		form.Del("client_info")
 		form.Set("scope", strings.Fields(form.Get("scope"))[0])
-		forms = append(forms, s.url+" "+form.Encode())
+		forms = append(forms, s.url+" "+form.Encode()+" "+s.header.Get("Authorization"))
 	}
 	return forms
 }
@@ -97,7 +99,8 @@ func TestEntraTokensAreFetchedAlike(t *testing.T) {
 			"azure/*: tenant_id: t1, client_id: c1, client_secret: s1",
 			"header: tenant_id: t1, client_id: c1, client_secret: s1, extra_headers: {Authorization: Bearer mine}",
 		}, []string{"password of a tenant", "password and key"}},
-		{"variables", "", append([]string{"AZURE_TENANT_ID=t2", "AZURE_CLIENT_ID=c20", "AZURE_CLIENT_SECRET=s2", "AZURE_SCOPE=api://y/.default", "AZURE_AUTHORITY_HOST=https://login.microsoftonline.us"}, common...), []string{
+		{"variables", "", append([]string{"DATABRICKS_CLIENT_ID=d1", "DATABRICKS_CLIENT_SECRET=d2", "AZURE_TENANT_ID=t2", "AZURE_CLIENT_ID=c20", "AZURE_CLIENT_SECRET=s2", "AZURE_SCOPE=api://y/.default", "AZURE_AUTHORITY_HOST=https://login.microsoftonline.us"}, common...), []string{
+			"databricks: timeout: 60", "databricks with a key: api_key: k",
 			"all of it: timeout: 60", "another secret: client_secret: s3", "a word: azure_ad_token: oidc/env/MY_WORD", "a key: api_key: k",
 		}, nil},
 		{"workload", ", enable_azure_ad_token_refresh: true", []string{"AZURE_TENANT_ID=t2", "AZURE_CLIENT_ID=c20", "AZURE_FEDERATED_TOKEN_FILE=" + file}, []string{
@@ -111,11 +114,14 @@ func TestEntraTokensAreFetchedAlike(t *testing.T) {
 			for _, e := range r.entries {
 				name, params, _ := strings.Cut(e, ": ")
 				names = append(names, name)
-				model := "azure/dep"
-				if name == "azure/*" {
+				model, base := "azure/dep", "https://r1.openai.azure.com"
+				switch {
+				case name == "azure/*":
 					model = name
+				case strings.HasPrefix(name, "databricks"):
+					model, base = "databricks/dep", "https://w.databricks.example/serving-endpoints"
 				}
-				fmt.Fprintf(&b, "- {model_name: %q, litellm_params: {model: %q, api_base: \"https://r1.openai.azure.com\", %s}}\n", name, model, params)
+				fmt.Fprintf(&b, "- {model_name: %q, litellm_params: {model: %q, api_base: %q, %s}}\n", name, model, base, params)
 			}
 			fmt.Fprintf(&b, "general_settings: {master_key: %s}\nrouter_settings: {num_retries: 0, disable_cooldowns: true}\nlitellm_settings: {num_retries: 0%s}\n", master, r.settings)
 			theirs, ours := beside(t, b.String(), r.env, entraAnswer)
@@ -138,7 +144,7 @@ func TestEntraTokensAreFetchedAlike(t *testing.T) {
 					last = l[len(l)-1]
 				}
 				for _, s := range o {
-					if strings.Contains(s.url, "r1.openai") {
+					if strings.Contains(s.url, "r1.openai") || strings.Contains(s.url, "/serving-endpoints") {
 						own = s
 					}
 				}

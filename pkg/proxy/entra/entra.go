@@ -1,6 +1,7 @@
 // Package entra gets tokens of Entra ID for deployments that have no key: for an
 // application with a secret, a certificate or the word of another issuer, for a
-// user with a password, for the identity of the machine.
+// user with a password, for the identity of the machine. Workspaces of Databricks
+// give tokens in the same way, and get them here, too.
 //
 // Tokens are fetched ahead of time and behind the requests, once for all
 // deployments with the same login. A request waits only where there is no valid

@@ -3,6 +3,7 @@ package entra
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -183,6 +184,9 @@ func TestEachWayAsksAsItsFormSays(t *testing.T) {
 			*l = machine
 			l.Endpoint, l.Secret = a.URL+"/msi", redact.New("head")
 		}, "/msi", url.Values{"api-version": {"2019-08-01"}, "resource": {"https://x"}}, [2]string{"X-Identity-Header", "head"}},
+		{"a workspace", func(l *call.Login) {
+			*l = call.Login{Way: call.LoginWorkspace, Endpoint: a.URL + "/oidc/v1/token", Client: "c1", Scope: "all-apis", Secret: redact.New(secret)}
+		}, "/oidc/v1/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"all-apis"}}, [2]string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("c1:"+secret))}},
 		{"the second of a chain", func(l *call.Login) {
 			*l = call.Login{Way: call.LoginChain, Chain: []call.Login{{Way: call.LoginManaged, Host: "http://127.0.0.1:1", Scope: "https://x/.default"}, machine}}
 		}, "/metadata/identity/oauth2/token", url.Values{"api-version": {"2018-02-01"}, "resource": {"https://x"}}, [2]string{"Metadata", "true"}},

@@ -55,7 +55,7 @@ func (s *Sources) fetch(ctx context.Context, l *call.Login) (*grant, error) {
 		}
 		deadline, _ := ctx.Deadline()
 		if p.final || n == tries || ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
-			return nil, &call.TokenError{Final: p.final, Text: "no token of Entra ID for " + describe(l) + ": " + redact.Text(p.text, l.Secrets()...)}
+			return nil, &call.TokenError{Final: p.final, Text: "no token of " + issuer(l) + " for " + describe(l) + ": " + redact.Text(p.text, l.Secrets()...)}
 		}
 		select {
 		case <-time.After(wait):
@@ -86,6 +86,7 @@ func (s *Sources) ask(ctx context.Context, l *call.Login) (*grant, error) {
 			return nil, &problem{text: err.Error(), final: true}
 		}
 		assert(form, word)
+	case call.LoginWorkspace:
 	case call.LoginManaged:
 		return s.managed(ctx, l)
 	case call.LoginChain:
@@ -93,12 +94,20 @@ func (s *Sources) ask(ctx context.Context, l *call.Login) (*grant, error) {
 	default:
 		return nil, &problem{text: "the way to log in is not known", final: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, tokenURL(l), strings.NewReader(form.Encode()))
+	address, why := tokenURL(l), refusedBecause
+	if l.Way == call.LoginWorkspace {
+		form.Del("client_id")
+		address, why = l.Endpoint, refusedByWorkspace
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &problem{text: "the address of the authority cannot be used: check AZURE_AUTHORITY_HOST and tenant_id", final: true}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return s.exchange(s.client, req, refusedBecause)
+	if l.Way == call.LoginWorkspace {
+		req.SetBasicAuth(l.Client, l.Secret.Reveal())
+	}
+	return s.exchange(s.client, req, why)
 }
 
 func assert(form url.Values, word string) {
@@ -234,6 +243,24 @@ func refusedBecause(status int, a *answer, p *problem) {
 	}
 }
 
+// refusedByWorkspace is refusedBecause for a workspace of Databricks.
+func refusedByWorkspace(status int, _ *answer, p *problem) {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		p.text += "; check DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET"
+	case http.StatusNotFound:
+		p.text += "; check api_base: it must be a workspace"
+	}
+}
+
+// issuer is whose tokens a login gets.
+func issuer(l *call.Login) string {
+	if l.Way == call.LoginWorkspace {
+		return "Databricks"
+	}
+	return "Entra ID"
+}
+
 // firstLine is what a description says before it goes on with identifiers and
 // times.
 func firstLine(text string) string {
@@ -280,6 +307,8 @@ func describe(l *call.Login) string {
 		return "the managed identity " + l.Client
 	case call.LoginChain:
 		return "the identity of this deployment"
+	case call.LoginWorkspace:
+		return "application " + l.Client
 	case call.LoginPassword:
 		return "user " + l.User + " and application " + l.Client
 	}

@@ -33,6 +33,9 @@ var azureFamily = []string{"azure", "azure_text", "azure_ai"}
 // entra settles whether a deployment is called with a token of Entra ID in
 // place of a key: one that stands there, or one that is fetched.
 func (e *Entry) entra(name string, d *call.Deployment, getenv func(string) string) error {
+	if name == "databricks" {
+		return e.workspace(d, getenv)
+	}
 	if !slices.Contains(azureFamily, name) || e.ExtraHeaders.Get("Authorization") != "" {
 		return nil // the operator brings a token
 	}
@@ -75,6 +78,24 @@ func (e *Entry) entra(name string, d *call.Deployment, getenv func(string) strin
 	return v.incomplete()
 }
 
+// workspace settles whether a deployment of Databricks logs in.
+func (e *Entry) workspace(d *call.Deployment, getenv func(string) string) error {
+	client, secret := getenv("DATABRICKS_CLIENT_ID"), redact.New(getenv("DATABRICKS_CLIENT_SECRET"))
+	if !d.APIKey.IsZero() || client == "" || secret.IsZero() || e.ExtraHeaders.Get("Authorization") != "" {
+		return nil
+	}
+	u, err := url.Parse(d.APIBase)
+	if err != nil || u.Host == "" || !safe(u) {
+		return errors.New("api_base must be an https:// address: the secret of DATABRICKS_CLIENT_SECRET is sent there")
+	}
+	return withLogin(d, &call.Login{Way: call.LoginWorkspace, Endpoint: u.Scheme + "://" + u.Host + "/oidc/v1/token", Client: client, Secret: secret, Scope: "all-apis"})
+}
+
+// safe reports whether a secret may be sent to an address.
+func safe(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && local(u.Hostname())
+}
+
 func withLogin(d *call.Deployment, l *call.Login) error {
 	d.APIKey = redact.Secret{}
 	d.Token = &call.Token{Login: *l}
@@ -109,7 +130,7 @@ func (v *entraVariables) login(way call.LoginWay) (*call.Login, error) {
 			text = "https://" + text
 		}
 		u, err := url.Parse(text)
-		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
+		if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || !safe(u) {
 			return nil, errors.New("AZURE_AUTHORITY_HOST must be an https:// address without user name and query: secrets are sent there")
 		}
 		l.Authority = text

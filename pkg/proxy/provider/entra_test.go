@@ -192,6 +192,41 @@ func TestWhichTokenAnAzureDeploymentIsCalledWith(t *testing.T) {
 	})
 }
 
+func TestWorkspacesOfDatabricksAreLoggedInTo(t *testing.T) {
+	variables := map[string]string{"DATABRICKS_CLIENT_ID": "c", "DATABRICKS_CLIENT_SECRET": "planted"}
+	for _, tt := range []struct {
+		name, yaml string
+		env        map[string]string
+		endpoint   string
+		says       string
+	}{
+		{"an application", "api_base: 'https://w.databricks.com/serving-endpoints'", variables, "https://w.databricks.com/oidc/v1/token", ""},
+		{"a key comes first", "api_base: 'https://w.databricks.com/serving-endpoints', api_key: k", variables, "", ""},
+		{"half an application", "api_base: 'https://w.databricks.com'", map[string]string{"DATABRICKS_CLIENT_ID": "c"}, "", ""},
+		{"an address without TLS", "api_base: 'http://w.databricks.com'", variables, "", "must be an https:// address"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := entryOf(t, "{model: databricks/m, "+tt.yaml+"}", tt.env)
+			var d call.Deployment
+			err := e.Deploy(&d, wire.Chat)
+			switch {
+			case tt.says != "":
+				if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "planted") {
+					t.Errorf("%v", err)
+				}
+			case err != nil:
+				t.Error(err)
+			case (tt.endpoint == "") != (d.Token == nil):
+				t.Errorf("token %v", d.Token)
+			case d.Token != nil:
+				if l := d.Token.Login; l.Way != call.LoginWorkspace || l.Endpoint != tt.endpoint || l.Client != "c" || l.Scope != "all-apis" || l.Secret.Reveal() != "planted" {
+					t.Errorf("%+v", l)
+				}
+			}
+		})
+	}
+}
+
 func entryOf(t testing.TB, yaml string, env map[string]string) *Entry {
 	t.Helper()
 	e := read(t, yaml)
