@@ -114,8 +114,27 @@ type message struct {
 	kind, level, text string
 	at                time.Time
 	count             int
-	// whole says that the text has its frame already.
-	whole bool
+	// form says who it is for.
+	form form
+}
+
+// form is how an alert is told.
+type form uint8
+
+const (
+	everywhere form = iota
+	// digestForm has its frame already and goes to Slack, teamsForm to Teams alone:
+	// the alerts that a digest is made of go there one by one, as from LiteLLM.
+	digestForm
+	teamsForm
+)
+
+// sentAs is the kind under whose name, and to whose addresses, an alert goes.
+func sentAs(kind string) string {
+	if kind == Region {
+		return Outage
+	}
+	return kind
 }
 
 // New starts alerts.
@@ -233,14 +252,16 @@ func (a *Alerts) raise(kind, level, text, group string) {
 	text = a.o.Secrets.Text(text)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gather(kind, level, text, group) {
-		return
+	switch {
+	case !a.gather(kind, level, text, group):
+		a.put(kind, level, text, everywhere)
+	case !a.o.Teams.IsZero():
+		a.put(kind, level, text, teamsForm)
 	}
-	a.put(kind, level, text, false)
 }
 
 // put adds to the queue. The caller holds the lock.
-func (a *Alerts) put(kind, level, text string, whole bool) {
+func (a *Alerts) put(kind, level, text string, f form) {
 	key := kind + "\x00" + text
 	if i, ok := a.index[key]; ok {
 		a.waiting[i].count++
@@ -251,7 +272,7 @@ func (a *Alerts) put(kind, level, text string, whole bool) {
 		return
 	}
 	a.index[key] = len(a.waiting)
-	a.waiting = append(a.waiting, message{kind, level, text, a.o.now(), 1, whole})
+	a.waiting = append(a.waiting, message{kind, level, text, a.o.now(), 1, f})
 }
 
 // Record looks at finished calls.

@@ -13,9 +13,9 @@ type digest struct {
 }
 
 // gather keeps an alert for a digest, if its kind has one; it reports whether it
-// did. Teams gets alerts one by one, as from LiteLLM. The caller holds the lock.
+// did. The caller holds the lock.
 func (a *Alerts) gather(kind, level, text, group string) bool {
-	if a.o.Digest[kind] <= 0 || !a.slack() {
+	if kind = sentAs(kind); a.o.Digest[kind] <= 0 || !a.slack() {
 		return false
 	}
 	now := a.o.now()
@@ -46,7 +46,7 @@ func (a *Alerts) digested(all bool) {
 		}
 		const stamp = "2006-01-02 15:04:05"
 		a.put(d.kind, d.level, fmt.Sprintf("Alert type: `%s` (Digest)\nLevel: `%s`\nStart: `%s`\nEnd: `%s`\nCount: `%d`\n\nMessage: %s",
-			d.kind, d.level, d.from.Format(stamp), d.to.Format(stamp), d.count, d.first), true)
+			d.kind, d.level, d.from.Format(stamp), d.to.Format(stamp), d.count, d.first), digestForm)
 		delete(a.digests, key)
 	}
 }

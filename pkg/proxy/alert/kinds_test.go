@@ -178,6 +178,26 @@ func TestTeamsGetsACard(t *testing.T) {
 	}
 }
 
+func TestTeamsGetsOneByOneWhatSlackGetsAsADigest(t *testing.T) {
+	kept, url := keepBodies(t)
+	a := New(Options{URL: redact.New(url + "/slack"), Teams: redact.New(url + "/teams"), Types: []string{Exception}, Interval: time.Hour, Digest: map[string]time.Duration{Exception: time.Hour}})
+	a.Record([]call.Call{failing(call.ClassInternalServer), failing(call.ClassTimeout)})
+	a.Close()
+	if slack, teams := kept.at("/slack"), kept.at("/teams"); len(slack) != 1 || !strings.Contains(slack[0], "(Digest)") || len(teams) != 2 || strings.Contains(teams[0], "(Digest)") {
+		t.Errorf("Slack got %q, Teams %q", slack, teams)
+	}
+}
+
+func TestARegionsOutageGoesWhereOutagesGo(t *testing.T) {
+	kept, url := keepBodies(t)
+	a := New(Options{URL: redact.New(url + "/all"), ByKind: map[string][]redact.Secret{Outage: {redact.New(url + "/outages")}}, Types: []string{Region}, Interval: time.Hour, Minor: 2})
+	a.Record([]call.Call{failed(in("eu", "one"), call.ClassInternalServer), failed(in("eu", "two"), call.ClassInternalServer)})
+	a.Close()
+	if len(kept.at("/outages")) != 1 || len(kept.at("/all")) != 0 {
+		t.Errorf("got %v", kept.list)
+	}
+}
+
 func TestPagerDutyIsCalledWhenMuchFails(t *testing.T) {
 	kept, url := keepBodies(t)
 	a := New(Options{Interval: 10 * time.Millisecond, Pager: &Pager{Key: redact.New("routing-key-1"), URL: url + "/pd", Failures: 8, HangingAfter: 30 * time.Millisecond, Hanging: 2}})

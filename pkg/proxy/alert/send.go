@@ -130,15 +130,11 @@ func (a *Alerts) secrets() []redact.Secret {
 func (a *Alerts) text(m message) string {
 	text := m.text
 	switch {
-	case m.whole:
+	case m.form == digestForm:
 	case m.kind == Daily:
 		text = "Alert type: `" + m.kind + "`" + m.text
 	default:
-		shown := m.kind
-		if shown == Region {
-			shown = Outage // one name for both
-		}
-		text = fmt.Sprintf("Alert type: `%s`\nLevel: `%s`\nTimestamp: `%s`\n\nMessage: %s", shown, m.level, m.at.Format("15:04:05"), m.text)
+		text = fmt.Sprintf("Alert type: `%s`\nLevel: `%s`\nTimestamp: `%s`\n\nMessage: %s", sentAs(m.kind), m.level, m.at.Format("15:04:05"), m.text)
 	}
 	if a.o.ProxyURL != "" {
 		text += "\n\nProxy URL: `" + a.o.ProxyURL + "`"
@@ -155,9 +151,12 @@ func (a *Alerts) send(ctx context.Context, m message) error {
 	if a.o.Console {
 		a.o.Log.Warn("alert: " + text)
 	}
-	urls := a.o.ByKind[m.kind]
+	urls := a.o.ByKind[sentAs(m.kind)]
 	if len(urls) == 0 && !a.o.URL.IsZero() {
 		urls = []redact.Secret{a.o.URL}
+	}
+	if m.form == teamsForm {
+		urls = nil
 	}
 	if len(urls) > 0 {
 		body, err := json.Marshal(map[string]string{"text": text})
@@ -170,8 +169,8 @@ func (a *Alerts) send(ctx context.Context, m message) error {
 			}
 		}
 	}
-	if a.o.Teams.IsZero() || m.whole {
-		return nil // Teams has had what a digest is made of
+	if a.o.Teams.IsZero() || m.form == digestForm {
+		return nil
 	}
 	body, err := json.Marshal(card(text))
 	if err != nil {
