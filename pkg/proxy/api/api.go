@@ -379,6 +379,7 @@ func (a *API) dispatch(x *exchange) int {
 		x.path = "/"
 	}
 	if s := a.seats; s != nil && !needsNoSeat[x.path] {
+		x.slot = a.state.inFlight.enter() // a drain waits for those that wait, too
 		if why := s.take(x.r.Context(), &a.state.seats); why != "" {
 			return a.overCapacity(x, why)
 		}
@@ -409,7 +410,9 @@ func (a *API) dispatch(x *exchange) int {
 	}
 	if !rt.public {
 		// Probes do not count: they go on while a drain waits for the rest.
-		x.slot = a.state.inFlight.enter()
+		if x.slot == nil {
+			x.slot = a.state.inFlight.enter()
+		}
 		if err := a.overloaded(); err != nil {
 			return a.refuse(x, err)
 		}
