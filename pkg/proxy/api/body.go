@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,12 +37,15 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit
 	}
 	rc := http.NewResponseController(w)
 	begin := time.Now()
-	_ = rc.SetReadDeadline(begin.Add(a.o.BodyPatience)) // not every test's writer has deadlines
+	if r.ProtoMajor == 2 {
+		defer endReading(rc, r)()
+	}
+	_ = readUntil(rc, r, begin.Add(a.o.BodyPatience)) // not every test's writer has deadlines
 	buf = buf[:0]
 	for {
 		if len(buf) == cap(buf) && int64(len(buf)) != size {
 			buf = append(buf, 0)[:len(buf)]
-			_ = rc.SetReadDeadline(begin.Add(a.o.BodyPatience + time.Duration(len(buf)/bodyRate)*time.Second))
+			_ = readUntil(rc, r, begin.Add(a.o.BodyPatience+time.Duration(len(buf)/bodyRate)*time.Second))
 		}
 		n, err := readSome(r.Body, buf)
 		buf = buf[:len(buf)+n]
@@ -54,9 +58,25 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit
 		}
 		if err != nil {
 			w.Header()["Connection"] = closeValue
-			return buf, bodyError(err, a.o.BodyPatience)
+			return buf, bodyError(r.Context(), err, a.o.BodyPatience)
 		}
 	}
+}
+
+// endReading ends the reading of a body with its request. On HTTP/1.1 the server
+// does that, with the connection's; one of HTTP/2 carries other requests, too.
+func endReading(rc *http.ResponseController, r *http.Request) (stop func() bool) {
+	return context.AfterFunc(r.Context(), func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
+}
+
+// readUntil bounds the reading of a body. Of a request that has ended nothing more
+// is read.
+func readUntil(rc *http.ResponseController, r *http.Request, t time.Time) error {
+	err := rc.SetReadDeadline(t)
+	if r.Context().Err() != nil {
+		err = rc.SetReadDeadline(time.Unix(1, 0))
+	}
+	return err
 }
 
 // readSome reads into the free part of buf. A full buffer still has to see the
@@ -73,7 +93,10 @@ func readSome(r io.Reader, buf []byte) (int, error) {
 	return 0, err
 }
 
-func bodyError(err error, patience time.Duration) *call.Error {
+func bodyError(ctx context.Context, err error, patience time.Duration) *call.Error {
+	if context.Cause(ctx) == call.ErrCut {
+		return gone(ctx, err)
+	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return call.NewError(http.StatusRequestTimeout, "timeout_error", "", fmt.Sprintf(

@@ -22,6 +22,7 @@ const heldBody = 64 << 10
 // request: whoever reads it is made to stop, and waited for.
 type upload struct {
 	api     *API
+	request *http.Request
 	body    io.Reader
 	control *http.ResponseController
 	limit   int64 // 0: none
@@ -33,6 +34,7 @@ type upload struct {
 	ended   atomic.Bool // nobody wants more of it
 	once    sync.Once
 	closed  chan struct{}
+	stop    func() bool // takes back what endReading arranged; may be nil
 }
 
 // receive reads a small body whole into buf, and begins an upload of any other.
@@ -46,7 +48,10 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, buf []byte, limit 
 		buf, failure := a.readBody(w, r, buf, heldBody)
 		return buf, nil, failure
 	}
-	u := &upload{api: a, body: r.Body, limit: limit, control: http.NewResponseController(w), begin: time.Now(), heard: func() {}, closed: make(chan struct{})}
+	u := &upload{api: a, request: r, body: r.Body, limit: limit, control: http.NewResponseController(w), begin: time.Now(), heard: func() {}, closed: make(chan struct{})}
+	if r.ProtoMajor == 2 {
+		u.stop = endReading(u.control, r)
+	}
 	if size < 0 {
 		// Few bodies without a length are long; the others get one.
 		if cap(buf) < heldBody {
@@ -58,8 +63,10 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, buf []byte, limit 
 			u.body = io.MultiReader(bytes.NewReader(buf), r.Body)
 			u.n = 0
 		case u.whole.Load():
+			u.unwatch()
 			return buf, nil, nil
 		default:
+			u.unwatch()
 			w.Header()["Connection"] = closeValue
 			return buf, nil, u.failure.Load()
 		}
@@ -74,7 +81,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.ended.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	_ = u.control.SetReadDeadline(u.begin.Add(u.api.o.BodyPatience + time.Duration(u.n/bodyRate)*time.Second)) // not every test's writer has deadlines
+	_ = readUntil(u.control, u.request, u.begin.Add(u.api.o.BodyPatience+time.Duration(u.n/bodyRate)*time.Second)) // not every test's writer has deadlines
 	n, err := u.body.Read(p)
 	u.n += int64(n)
 	u.heard()
@@ -85,7 +92,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.whole.Store(true)
 		_ = u.control.SetReadDeadline(time.Time{})
 	case err != nil:
-		return n, u.fail(bodyError(err, u.api.o.BodyPatience))
+		return n, u.fail(bodyError(u.request.Context(), err, u.api.o.BodyPatience))
 	}
 	return n, err
 }
@@ -112,6 +119,12 @@ func (u *upload) Close() error {
 	return nil
 }
 
+func (u *upload) unwatch() {
+	if u.stop != nil {
+		u.stop()
+	}
+}
+
 // answered is called before the answer begins. What is not read by then may never
 // be, and must not be taken for the next request.
 func (u *upload) answered(h http.Header) {
@@ -123,6 +136,7 @@ func (u *upload) answered(h http.Header) {
 // end makes whoever reads stop, and waits for that: the request is nobody's after
 // its handler.
 func (u *upload) end() {
+	u.unwatch()
 	u.ended.Store(true)
 	if !u.whole.Load() {
 		_ = u.control.SetReadDeadline(time.Unix(1, 0))

@@ -52,12 +52,14 @@ func (s *Server) EndConnections() {
 
 // connState counts connections, and notes that something happens while a drain
 // wants to know.
-func (s *Server) connState(_ net.Conn, state http.ConnState) {
+func (s *Server) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.open.Add(1)
+		s.clients.add(c)
 	case http.StateClosed, http.StateHijacked:
 		s.open.Add(-1)
+		s.clients.drop(c)
 		return
 	default:
 	}
@@ -116,9 +118,18 @@ func (s *Server) Drain(ctx context.Context, handedOver bool) (cut int64) {
 }
 
 // endRequests ends the contexts of all requests, and lets their handlers say to
-// their clients that the gateway has cut them.
+// their clients that the gateway has cut them. What a handler has said is on its
+// way only when its connection has nothing more to do, which Shutdown waits for:
+// closing when the last handler returns could take the answer back.
 func (s *Server) endRequests() {
+	s.http.SetKeepAlivesEnabled(false) // these answers are the last of their connections
 	s.cut(s.o.Cut)
+	s.clients.stopReading()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cutPatience)
+		defer cancel()
+		_ = s.http.Shutdown(ctx) // what is still open is closed by force
+	}()
 	if s.o.OnCut != nil {
 		s.o.OnCut()
 	}

@@ -78,6 +78,8 @@ type Server struct {
 	// base is above the contexts of all requests, cut ends it.
 	base context.Context
 	cut  context.CancelCauseFunc
+	// clients are the connections whose reading a cut ends.
+	clients connections
 	// moved is when something last happened on a connection, while draining.
 	moved atomic.Int64
 }
