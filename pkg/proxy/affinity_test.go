@@ -364,3 +364,80 @@ func TestTwoGatewaysHoldADeploymentToOneLimit(t *testing.T) {
 		t.Errorf("%d calls of 7 tokens passed a limit of 10", ok)
 	}
 }
+
+// TestEncryptedItemsGoBackToWhereTheyWereMade: items carry the name of their
+// deployment, which gets them as it made them; another gets what can be read.
+func TestEncryptedItemsGoBackToWhereTheyWereMade(t *testing.T) {
+	var last [2]atomic.Value
+	var fails [2]atomic.Bool
+	var bases [2]string
+	for i, name := range []string{"A", "B"} {
+		bases[i] = upstreamFunc(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			last[i].Store(string(body))
+			if fails[i].Load() {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			item := `{"type":"reasoning","id":"rs_` + name + `","encrypted_content":"secret_` + name + `","summary":[{"type":"summary_text","text":"thought"}]}`
+			response := `{"id":"resp_1","object":"response","model":"gpt","status":"completed","output":[` + item + `]}`
+			if strings.Contains(string(body), `"stream":true`) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprintf(w, "event: response.output_item.done\ndata: {\"type\":\"response.output_item.done\",\"item\":%s}\n\n", item)
+				fmt.Fprintf(w, "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":%s}\n\n", response)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, response)
+		})
+	}
+	url := twinGateway(t, bases[0], bases[1], "num_retries: 2, retry_after: 0, disable_cooldowns: true, optional_pre_call_checks: [encrypted_content_affinity]")
+	ask := func(input, members string) (body, deployment string) {
+		t.Helper()
+		resp, body := post(t, url+"/v1/responses", `{"model":"pair","input":`+input+members+`}`)
+		if resp.StatusCode != 200 {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+		return body, resp.Header.Get("X-Litellm-Model-Id")
+	}
+	for _, form := range []string{"", `,"stream":true`} {
+		for range 6 {
+			body, first := ask(`"x"`, form)
+			if strings.Contains(body, `"secret_`) || !strings.Contains(body, "litellm_enc:") || !strings.Contains(body, `"encitem_`) {
+				t.Fatalf("no marks in %s", body)
+			}
+			var r struct{ Output []json.RawMessage }
+			for line := range strings.Lines(body) {
+				if data, ok := strings.CutPrefix(line, "data: "); ok && strings.Contains(data, "response.completed") {
+					var e struct {
+						Response struct{ Output []json.RawMessage }
+					}
+					_ = json.Unmarshal([]byte(data), &e)
+					r.Output = e.Response.Output
+				}
+			}
+			if form == "" {
+				_ = json.Unmarshal([]byte(body), &r)
+			}
+			if len(r.Output) != 1 {
+				t.Fatalf("no item in %s", body)
+			}
+			input := "[" + string(r.Output[0]) + `,{"role":"user","content":"go on"}]`
+			i := strings.Index("AB", first)
+			for range 4 {
+				_, got := ask(input, form)
+				sent := last[i].Load().(string)
+				if got != first || !strings.Contains(sent, `"id":"rs_`+first+`"`) || !strings.Contains(sent, `"encrypted_content":"secret_`+first+`"`) {
+					t.Fatalf("items of %s went to %s as %s", first, got, sent)
+				}
+			}
+			fails[i].Store(true)
+			_, got := ask(input, form)
+			fails[i].Store(false)
+			sent := last[1-i].Load().(string)
+			if got == first || strings.Contains(sent, "secret") || strings.Contains(sent, "rs_") || !strings.Contains(sent, "thought") || !strings.Contains(sent, "go on") {
+				t.Fatalf("items of %s went to %s as %s", first, got, sent)
+			}
+		}
+	}
+}

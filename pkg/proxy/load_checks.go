@@ -33,11 +33,14 @@ func (l *loader) checks(r *config.Node) {
 		if o.Affinity.Groups == nil {
 			o.Affinity.Groups = map[string]route.Kinds{}
 		}
+		// This one is not taken away by a group that names others.
+		k.Encrypted = k.Encrypted || o.Affinity.Encrypted
 		o.Affinity.Groups[group.Key] = k
 	}
 	a := api.Affinity{Prompt: o.Affinity.Prompt}
 	add := func(k route.Kinds) {
 		a.User, a.Session, a.Response = a.User || k.User, a.Session || k.Session, a.Response || k.Response
+		a.Encrypted = a.Encrypted || k.Encrypted
 	}
 	add(o.Affinity.Kinds)
 	for _, k := range o.Affinity.Groups {
@@ -56,7 +59,7 @@ func (l *loader) affinity(n *config.Node, word string, k *route.Kinds) {
 	case "responses_api_deployment_check":
 		k.Response = true
 	case "encrypted_content_affinity":
-		l.report(finding.Warning, n, "%s: encrypted_content_affinity is not served by this build yet and has no effect: a reasoning item may reach a deployment that cannot read it", n.Path())
+		k.Encrypted = true
 	case "":
 	default:
 		l.report(finding.Warning, n, "%s: %q is not a check that LiteLLM knows; it is left out", n.Path(), word)

@@ -19,7 +19,7 @@ import (
 
 // Affinity says by what calls may be tied to the deployment of an earlier one;
 // what does not matter is not read.
-type Affinity struct{ User, Session, Response, Prompt bool }
+type Affinity struct{ User, Session, Response, Prompt, Encrypted bool }
 
 // tie fills in what the router wants to know of earlier calls.
 func (c *chat) tie(o Affinity) {
@@ -43,6 +43,7 @@ func (c *chat) continued() {
 		return
 	}
 	c.rename = c.a.o.Affinity.Response
+	c.reopened()
 	text, ok := c.request.Text(splice.PreviousResponseID)
 	if !ok {
 		return
@@ -100,6 +101,14 @@ func (c *chat) responseID(d *call.Deployment) func(id []byte) string {
 		}
 		return sealResponseID(d.Provider, d.ID, plain)
 	}
+}
+
+// sealing marks what only a deployment can read; nil leaves answers as they are.
+func (c *chat) sealing(d *call.Deployment) func(answer []byte) []byte {
+	if !c.a.o.Affinity.Encrypted || c.x.route.kind.op != wire.Responses {
+		return nil
+	}
+	return func(answer []byte) []byte { return sealItems(answer, d.ID) }
 }
 
 // sessionOf is what the client calls its session: a header's word, else that of

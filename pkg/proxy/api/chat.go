@@ -39,6 +39,10 @@ type chat struct {
 
 	theirs   theirs
 	affinity call.Affinity
+	// origins are the deployments that the marks of the input's items named;
+	// stripped says that the request lacks what the last attempt could not read.
+	origins  []string
+	stripped bool
 	prefixes func() []string
 	// named is what prefixes has found, once it has looked; rename says that
 	// responses are named together with their deployment.
@@ -133,7 +137,7 @@ func (c *chat) reset() {
 	c.ping = nil
 	c.own = fallbacks{}
 	c.theirs = theirs{}
-	c.affinity, c.named, c.looked, c.rename = call.Affinity{}, nil, false, false
+	c.affinity, c.named, c.looked, c.rename, c.origins, c.stripped = call.Affinity{}, nil, false, false, nil, false
 	_ = c.request.Scan(nil) // lets go of the body
 }
 
@@ -417,7 +421,10 @@ func (c *chat) Attempt(ctx context.Context, d *call.Deployment, l call.Limits) (
 	if c.in == nil {
 		panic("attempt after the answer has begun")
 	}
-	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d), User: c.stamp(), Repeats: c.a.o.Repeats}
+	if c.affinity.Origin != "" {
+		c.readable(d)
+	}
+	o := wire.Options{Request: &c.request, Model: d.Model, Restamp: c.restamp(d), Name: c.responseID(d), Seal: c.sealing(d), User: c.stamp(), Repeats: c.a.o.Repeats}
 	if c.call.Stream {
 		o.AskUsage, o.HideUsage = c.usage(d)
 	}

@@ -65,6 +65,8 @@ type Affinity struct {
 	User, Session string
 	// Deployment is the one that gave the response which the call goes on from.
 	Deployment string
+	// Origin is the one whose encrypted items the call holds.
+	Origin string
 	// Prefixes names the beginnings of the prompt that a provider may keep in its
 	// cache, the longest first. It may be nil.
 	Prefixes func() []string

@@ -37,6 +37,8 @@ const redisConfig = `model_list:
   - {model_name: stay, litellm_params: {model: openai/stay, api_base: "UPSTREAM/stayB/v1", api_key: k}, model_info: {id: stayB}}
   - {model_name: sess, litellm_params: {model: openai/sess, api_base: "UPSTREAM/sessA/v1", api_key: k}, model_info: {id: sessA}}
   - {model_name: sess, litellm_params: {model: openai/sess, api_base: "UPSTREAM/sessB/v1", api_key: k}, model_info: {id: sessB}}
+  - {model_name: enc, litellm_params: {model: openai/enc, api_base: "UPSTREAM/encA/v1", api_key: k}, model_info: {id: encA}}
+  - {model_name: enc, litellm_params: {model: openai/enc, api_base: "UPSTREAM/encB/v1", api_key: k}, model_info: {id: encB}}
 general_settings:
   master_key: ` + master + `
   background_health_checks: true
@@ -47,7 +49,7 @@ router_settings:
   num_retries: 2
   retry_after: 0
   cooldown_time: 12
-  model_group_affinity_config: {pair: [deployment_affinity], stay: [deployment_affinity], sess: [session_affinity]}
+  model_group_affinity_config: {pair: [deployment_affinity], stay: [deployment_affinity], sess: [session_affinity], enc: [encrypted_content_affinity]}
 ROUTER
 litellm_settings:
   request_timeout: 20
@@ -62,10 +64,11 @@ type place struct {
 	asks map[string]int  // health checks
 	bad  map[string]bool // answers 429
 	slow time.Duration   // how long a health check takes
+	last map[string]string
 }
 
 func newPlace(t *testing.T) *place {
-	p := &place{hits: map[string]int{}, asks: map[string]int{}, bad: map[string]bool{}}
+	p := &place{hits: map[string]int{}, asks: map[string]int{}, bad: map[string]bool{}, last: map[string]string{}}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		id := strings.Split(r.URL.Path, "/")[1]
@@ -78,12 +81,17 @@ func newPlace(t *testing.T) *place {
 			wait = p.slow
 		}
 		bad, n := p.bad[id], p.hits[id]
+		p.last[id] = string(body)
 		p.mu.Unlock()
 		time.Sleep(wait)
 		w.Header().Set("Content-Type", "application/json")
 		if bad {
 			w.WriteHeader(http.StatusTooManyRequests)
 			io.WriteString(w, `{"error":{"message":"slow down","type":"rate_limit","param":null,"code":null}}`)
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "/responses") {
+			fmt.Fprintf(w, `{"id":"resp_%[1]s","object":"response","created_at":1700000000,"model":"enc","status":"completed","parallel_tool_calls":true,"tool_choice":"auto","tools":[],"output":[{"type":"reasoning","id":"rs_%[1]s","encrypted_content":"secret_%[1]s","summary":[]},{"type":"message","id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello","annotations":[]}]}],"usage":{"input_tokens":1,"output_tokens":1,"total_tokens":2}}`, id)
 			return
 		}
 		fmt.Fprintf(w, `{"id":"chatcmpl-%s-%d","object":"chat.completion","created":1700000000,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}`, id, n, id)
@@ -399,12 +407,49 @@ func (n *neighbours) claimsHonoured() {
 	}
 }
 
+// itemsFindBack: encrypted items that one has marked lead the other to where
+// they were made, in their own words.
+func (n *neighbours) itemsFindBack() {
+	t := n.t
+	ask := func(p proxy, input string) (body []byte, deployment string) {
+		r, err := answer(http.DefaultClient, p.base, ask{method: "POST", path: "/v1/responses", body: `{"model":"enc","store":false,"include":["reasoning.encrypted_content"],"input":` + input + `}`})
+		if err != nil || r.status != 200 {
+			t.Fatalf("items: %s: %d %s %v", n.name(p), r.status, r.body, err)
+		}
+		return r.body, r.header.Get("X-Litellm-Model-Id")
+	}
+	for i := range 12 {
+		from, to := n.theirs, n.ours
+		if i%2 == 1 {
+			from, to = to, from
+		}
+		body, first := ask(from, fmt.Sprintf("%q", "count me: "+n.fresh()))
+		var v struct{ Output []json.RawMessage }
+		if err := json.Unmarshal(body, &v); err != nil || len(v.Output) != 2 || !strings.Contains(string(v.Output[0]), `encitem_`) || !strings.Contains(string(v.Output[0]), "litellm_enc:") {
+			t.Fatalf("items: %s answered %s", n.name(from), body)
+		}
+		_, got := ask(to, fmt.Sprintf(`[%s,{"role":"user","content":%q}]`, v.Output[0], "count me: "+n.fresh()))
+		n.up.mu.Lock()
+		sent := n.up.last[first]
+		n.up.mu.Unlock()
+		if got != first || !strings.Contains(sent, "rs_"+first) || !strings.Contains(sent, `"secret_`+first) || strings.Contains(sent, "encitem_") {
+			t.Errorf("items: %s marked what %s made, %s sent to %s %s", n.name(from), first, n.name(to), got, sent)
+		}
+	}
+}
+
 // checksShared: one asks the deployments while the other sleeps; that one wakes
 // in the midst of it, waits, takes the results, and asks nobody.
 func (n *neighbours) checksShared() {
 	t, ctx := n.t, context.Background()
-	const deployments = 13
+	const deployments = 15
 	for _, tt := range []struct{ from, to proxy }{{n.theirs, n.ours}, {n.ours, n.theirs}} {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			// The round of the start is to be over: its checks are not counted.
+			if n.redis.Exists(ctx, n.key("health_check_results")).Val() == 1 && n.redis.Exists(ctx, n.key("health_check_lock")).Val() == 0 {
+				break
+			}
+		}
 		halt(t, tt.to)
 		n.up.slowly(2 * time.Second)
 		n.redis.Del(ctx, n.key("health_check_results"))
@@ -482,6 +527,7 @@ func TestLiteLLMAndLLMGWShareARedis(t *testing.T) {
 			cache:  "  cache: true\n  cache_params: {type: redis, url: " + url + "}",
 		})
 		n.cachesApart()
+		n.itemsFindBack()
 		n.limitHolds(100*time.Millisecond, 6, 6)
 		n.cooldownsShared()
 		n.claimsHonoured()

@@ -16,11 +16,12 @@ import (
 // one.
 type Kinds struct {
 	// User ties the calls of one key, Session those of one session of a key,
-	// Response those that go on from a response.
-	User, Session, Response bool
+	// Response those that go on from a response, Encrypted those that hold what
+	// only a deployment can read.
+	User, Session, Response, Encrypted bool
 }
 
-func (k Kinds) any() bool { return k.User || k.Session || k.Response }
+func (k Kinds) any() bool { return k.User || k.Session || k.Response || k.Encrypted }
 
 // Affinity says which calls stay with a deployment. The zero value ties none.
 type Affinity struct {
@@ -83,6 +84,11 @@ func (r *run) tied(ctx context.Context, g *group, list []*Node) *Node {
 	kinds := o.of(g.name)
 	if kinds.Response {
 		if n := find(a.Deployment); n != nil {
+			return n
+		}
+	}
+	if kinds.Encrypted {
+		if n := find(a.Origin); n != nil {
 			return n
 		}
 	}

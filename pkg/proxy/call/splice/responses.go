@@ -2,6 +2,7 @@ package splice
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
@@ -14,6 +15,7 @@ import (
 type ResponseEvents struct {
 	model   []byte // quoted; empty leaves the upstream's
 	name    func(id []byte) string
+	seal    func(event []byte) []byte
 	buffers     // buf is what is not yet a whole event
 	seen    int // begin of the line in buf that is not yet whole
 	looked  int // bytes of buf that were searched for its end
@@ -39,6 +41,9 @@ func (t *ResponseEvents) Reset(model string) {
 
 // Name gives responses other ids than the upstream's. It follows Reset.
 func (t *ResponseEvents) Name(name func(id []byte) string) { t.name = name }
+
+// Seal edits the JSON of every event before it is read. It follows Reset.
+func (t *ResponseEvents) Seal(seal func(event []byte) []byte) { t.seal = seal }
 
 // Space returns room for the next read.
 func (t *ResponseEvents) Space() []byte {
@@ -109,6 +114,12 @@ func (t *ResponseEvents) eventEnd() int {
 // event passes one event on.
 func (t *ResponseEvents) event(raw []byte) {
 	data, at, lines := eventData(raw)
+	if t.seal != nil && lines == 1 {
+		if sealed := t.seal(data); len(sealed) != len(data) {
+			raw = slices.Concat(raw[:at], sealed, raw[at+len(data):])
+			data = raw[at : at+len(sealed)]
+		}
+	}
 	if lines == 0 { // a comment, or a stray empty line
 		if !t.started {
 			if b := first(raw); b == '<' || b == '{' || b == '[' {

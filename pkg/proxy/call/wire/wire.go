@@ -91,6 +91,9 @@ type Options struct {
 	// Name gives an answer of the Responses API another id than the upstream's,
 	// which is JSON text without quotes; nil leaves it.
 	Name func(id []byte) string
+	// Seal edits an answer of the Responses API, or the JSON of one of its events,
+	// before anything else reads it; nil leaves it.
+	Seal func(answer []byte) []byte
 	// User replaces the request's user where it is not empty.
 	User string
 	// AskUsage makes a streamed call ask the upstream for usage.

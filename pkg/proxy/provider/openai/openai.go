@@ -202,6 +202,7 @@ func (l *lane) Open(o wire.Options) wire.Exchange {
 	case x.stream && l.op == wire.Responses:
 		x.events.Reset(o.Restamp)
 		x.events.Name(o.Name)
+		x.events.Seal(o.Seal)
 	case x.stream:
 		x.tap.Reset(splice.TapOptions{Model: o.Restamp, StripUsage: o.HideUsage, DropEmpty: l.options.DropEmpty, Repeats: o.Repeats})
 	}
@@ -254,6 +255,9 @@ func (x *exchange) AppendRequest(dst []byte) ([]byte, error) {
 
 func (x *exchange) AppendAnswer(dst, answer []byte) ([]byte, error) {
 	x.complete = true
+	if x.o.Seal != nil {
+		answer = x.o.Seal(answer)
+	}
 	if err := x.response.Scan(answer); err != nil {
 		return dst, err
 	}
