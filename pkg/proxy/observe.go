@@ -55,11 +55,7 @@ type observers struct {
 	secrets *redact.Known
 	// deployments by their id, for events that name one.
 	deployments atomic.Pointer[map[string]*call.Deployment]
-	// limits are those of model groups, a minute.
-	limits atomic.Pointer[map[string]limit]
 }
-
-type limit struct{ requests, tokens float64 }
 
 // observe prepares what is told about calls, and lets the router tell what only
 // it knows.
@@ -87,10 +83,6 @@ func (p *Proxy) observe(c *Config, state *shared) (*observers, error) {
 	m.Refused = func() int64 { return p.queue.Refused() }
 	m.Flush = func() { p.queue.Flush() }
 	m.System = o.c.System
-	m.Limits = func(group string) (float64, float64) {
-		l := (*o.limits.Load())[group]
-		return l.requests, l.tokens
-	}
 	m.Circuits = state.circuits
 	var err error
 	if o.metrics, err = metrics.New(m); err != nil {
@@ -107,16 +99,11 @@ func (p *Proxy) observe(c *Config, state *shared) (*observers, error) {
 // listens makes the router of a configuration tell of its cooldowns, and of how
 // long it took to choose where that is asked for.
 func (o *observers) listens(c *Config) {
-	deployments, limits := map[string]*call.Deployment{}, map[string]limit{}
+	deployments := map[string]*call.Deployment{}
 	for _, d := range c.Deployments {
 		deployments[d.ID] = d
-		if d.RPM > 0 || d.TPM > 0 {
-			l := limits[d.Group]
-			limits[d.Group] = limit{l.requests + d.RPM, l.tokens + d.TPM}
-		}
 	}
 	o.deployments.Store(&deployments)
-	o.limits.Store(&limits)
 	if o.metrics != nil && o.metrics.System() != nil {
 		c.Router.OnPick = o.metrics.System().Picked
 	}

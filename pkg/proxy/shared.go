@@ -89,7 +89,6 @@ func (s *shared) claim(c *Config) {
 // attach sets the hooks of a router's options. Whoever gives the router other
 // options while it runs attaches them first, or the router goes on alone.
 func (s *shared) attach(o *route.Options) {
-	o.CountUsage = true
 	o.OnCooldown = func(d call.Cooldown) {
 		if c := s.coord.Load(); c != nil {
 			c.Cooled(d)

@@ -32,6 +32,9 @@ type Router interface {
 	// OwnedBy reports whether a team has deployments of its own behind a name.
 	OwnedBy(team, model string) bool
 	Empty() bool
+	// Quota is what is left of a group's limits beside a call that has used
+	// tokens; ok is false where it has none.
+	Quota(group string, tokens int64) (q call.Quota, ok bool)
 	Models() []string
 	Deployments() []*call.Deployment
 }

@@ -92,7 +92,7 @@ func (c *chat) writeAnswer(upstream http.Header, body []byte) {
 	c.outcome()
 	c.measure(body)
 	c.charge()
-	c.a.remaining(&c.call, upstream)
+	c.remaining(h, upstream)
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -86,11 +87,24 @@ func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
 	}
 }
 
-// remaining notes what an upstream says is left of its limits.
-func (a *API) remaining(c *call.Call, h http.Header) {
-	if a.o.Observe {
-		c.RemainingRequests = headerValue(h, "X-Ratelimit-Remaining-Requests")
-		c.RemainingTokens = headerValue(h, "X-Ratelimit-Remaining-Tokens")
+// remaining tells the client what is left of the group's limits where the
+// upstream does not say what is left of its own, and notes either for metrics.
+func (c *chat) remaining(h, upstream http.Header) {
+	requests, tokens := headerValue(upstream, "X-Ratelimit-Remaining-Requests"), headerValue(upstream, "X-Ratelimit-Remaining-Tokens")
+	if requests == "" || tokens == "" {
+		if q, ok := c.a.o.Router.Quota(c.call.Deployment.Group, c.call.Usage.TotalTokens); ok {
+			set := func(limit, left int64, limitName, leftName string, noted *string) {
+				if limit > 0 {
+					*noted = strconv.FormatInt(left, 10)
+					h[limitName], h[leftName] = []string{strconv.FormatInt(limit, 10)}, []string{*noted}
+				}
+			}
+			set(q.Requests, q.RequestsLeft, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", &requests)
+			set(q.Tokens, q.TokensLeft, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", &tokens)
+		}
+	}
+	if c.a.o.Observe {
+		c.call.RemainingRequests, c.call.RemainingTokens = requests, tokens
 	}
 }
 

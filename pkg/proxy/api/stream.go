@@ -250,7 +250,7 @@ func (c *chat) begin(resp *call.Response, lease call.Lease) {
 	}
 	h := c.x.w.Header()
 	upstreamHeaders(h, resp.Header, c.secrets())
-	c.a.remaining(&c.call, resp.Header)
+	c.remaining(h, resp.Header)
 	c.a.callHeaders(h, &c.call, &c.values)
 	c.cacheKey(h)
 	c.call.FirstByte = time.Now()

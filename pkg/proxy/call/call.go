@@ -277,7 +277,7 @@ type Call struct {
 	// Tags are the request's, where a log target shows them.
 	Tags []string
 	// RemainingRequests and RemainingTokens are what the upstream said is left of
-	// its limits.
+	// its limits, or what the router knows to be left of the group's.
 	RemainingRequests, RemainingTokens string
 	// NoLog says that the client wants log targets not to be told.
 	NoLog bool

@@ -135,6 +135,13 @@ type Failure struct {
 	Cooldown Cooldown
 }
 
+// Quota is how many requests and tokens a group may serve in a minute, and what
+// is left of them; 0 of either for no limit.
+type Quota struct {
+	Requests, RequestsLeft int64
+	Tokens, TokensLeft     int64
+}
+
 // DeploymentUsage is what a deployment has served in one minute of the clock.
 type DeploymentUsage struct {
 	// Minute is the number of minutes since the epoch.

@@ -69,9 +69,6 @@ type Options struct {
 	// OnPick is told how long each choice of a deployment took; nil measures
 	// nothing.
 	OnPick func(time.Duration)
-	// CountUsage counts requests and tokens of deployments with limits also where
-	// no strategy asks for them.
-	CountUsage bool
 	// RetryPolicy and GroupRetryPolicy replace the budget by error class.
 	RetryPolicy      *RetryPolicy
 	GroupRetryPolicy map[string]*RetryPolicy

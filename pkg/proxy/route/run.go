@@ -158,7 +158,7 @@ func (s *snapshot) count(c *call.Call, stream bool, o outcome, err *call.Error) 
 	}
 	if o.counted {
 		s.measure(c, stream, o.n, o.begin, err)
-	} else if s.o.CountUsage && err == nil && (o.n.RPM > 0 || o.n.TPM > 0) {
+	} else if s.limited && err == nil && (o.n.RPM > 0 || o.n.TPM > 0) {
 		o.n.state.use.add(utcMinute(s.o.wall()), 1, c.Usage.TotalTokens)
 	}
 }
@@ -166,7 +166,7 @@ func (s *snapshot) count(c *call.Call, stream bool, o outcome, err *call.Error) 
 // measure keeps what strategies want to know of an attempt.
 func (s *snapshot) measure(c *call.Call, stream bool, n *Node, begin int64, err *call.Error) {
 	if !s.counts {
-		if s.o.CountUsage && err == nil && (n.RPM > 0 || n.TPM > 0) {
+		if s.limited && err == nil && (n.RPM > 0 || n.TPM > 0) {
 			n.state.use.add(utcMinute(s.o.wall()), 1, c.Usage.TotalTokens)
 		}
 		return

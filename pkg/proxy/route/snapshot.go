@@ -27,8 +27,10 @@ type snapshot struct {
 	first *group
 	// counts is set where the strategy looks at attempts in flight and usage.
 	counts bool
-	bound  sync.Map // wildcard names -> *group
-	bounds atomic.Int32
+	// limited is set where a deployment has a limit of requests or tokens.
+	limited bool
+	bound   sync.Map // wildcard names -> *group
+	bounds  atomic.Int32
 }
 
 // teamModel is a name that means something to one team alone.
@@ -145,6 +147,7 @@ func newSnapshot(deployments []*call.Deployment, o Options, old *snapshot) (*sna
 			st = &state{}
 		}
 		n := &Node{Deployment: d, state: st}
+		s.limited = s.limited || d.RPM > 0 || d.TPM > 0
 		s.nodes = append(s.nodes, n)
 		if d.TeamID != "" {
 			s.addTeam(n)

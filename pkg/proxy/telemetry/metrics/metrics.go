@@ -54,9 +54,6 @@ type Options struct {
 	TTL time.Duration
 	// Recognized says whether a model name is one of the configuration's.
 	Recognized func(model string) bool
-	// Limits are the requests and tokens a minute that the deployments of a group
-	// may be given together; 0 is none. Nil knows of none.
-	Limits func(group string) (requests, tokens float64)
 	// InFlight is the number of requests being served.
 	InFlight func() int64
 	// Seats are the requests that have a seat, that wait for one, and that were
@@ -85,7 +82,6 @@ type Metrics struct {
 	families [metricCount]*family
 	cells    map[cellKey]*cell
 	system   *System // nil where it is not kept
-	quota    quota
 	// cooling is until when deployments are left out.
 	cooling map[string]time.Time
 	start   time.Time

@@ -108,14 +108,10 @@ func TestAGroupThatIsPassedOverShows(t *testing.T) {
 	})
 }
 
-func TestWhatIsLeftOfALimitIsDerivedWhereTheProviderSaysNothing(t *testing.T) {
-	m := newMetrics(t, Options{Limits: func(string) (float64, float64) { return 30, 2000 }})
-	m.Record([]call.Call{finished(nil), finished(nil)})
-	want(t, m, []shownValue{{"litellm_remaining_requests_metric", 28, nil}, {"litellm_remaining_tokens_metric", 1976, nil}})
-	m.Record([]call.Call{finished(func(c *call.Call) { c.RemainingRequests, c.RemainingTokens = "7", "70" })})
+func TestWhatIsLeftOfALimitIsTheLastThatWasSaid(t *testing.T) {
+	m := newMetrics(t, Options{})
+	m.Record([]call.Call{finished(func(c *call.Call) { c.RemainingRequests, c.RemainingTokens = "7", "70" }), finished(nil)})
 	want(t, m, []shownValue{{"litellm_remaining_requests_metric", 7, nil}, {"litellm_remaining_tokens_metric", 70, nil}})
-	m.Record([]call.Call{finished(func(c *call.Call) { c.End = c.End.Add(time.Minute) })})
-	want(t, m, []shownValue{{"litellm_remaining_requests_metric", 29, nil}})
 }
 
 func TestServicesAreToldByTheCallsThatWentThroughThem(t *testing.T) {

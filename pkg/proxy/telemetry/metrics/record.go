@@ -259,16 +259,11 @@ func (m *Metrics) success(cell *cell, c *call.Call, now int64) {
 	m.inc(cell, deploymentTotal, 1, now)
 	m.inc(cell, deploymentSuccess, 1, now)
 	m.set(cell, deploymentState, 0, now)
-	leftRequests, leftTokens := m.quota.left(c, m.o.Limits)
 	if f, ok := number(c.RemainingRequests); ok {
 		m.set(cell, remainingRequests, f, now)
-	} else if leftRequests >= 0 {
-		m.set(cell, remainingRequests, leftRequests, now)
 	}
 	if f, ok := number(c.RemainingTokens); ok {
 		m.set(cell, remainingTokens, f, now)
-	} else if leftTokens >= 0 {
-		m.set(cell, remainingTokens, leftTokens, now)
 	}
 	if c.Deployment.TPM > 0 {
 		m.set(cell, tpmLimit, c.Deployment.TPM, now)
