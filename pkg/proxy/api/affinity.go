@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/call/splice"
 	"github.com/llmgw/llmgw/pkg/proxy/call/wire"
@@ -296,40 +297,11 @@ func canonical(b []byte, v any) []byte {
 		}
 		return append(b, '}')
 	case string:
-		return appendASCII(b, v)
+		return pyfmt.AppendJSON(b, v)
 	case json.Number:
 		return append(b, v...)
 	case bool:
 		return strconv.AppendBool(b, v)
 	}
 	return append(b, "null"...)
-}
-
-// appendASCII writes a JSON string in Python's escapes.
-func appendASCII(b []byte, s string) []byte {
-	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, `\n`...)
-		case r == '\r':
-			b = append(b, `\r`...)
-		case r == '\t':
-			b = append(b, `\t`...)
-		case r == '\b':
-			b = append(b, `\b`...)
-		case r == '\f':
-			b = append(b, `\f`...)
-		case r >= 0x20 && r < 0x7f:
-			b = append(b, byte(r))
-		case r > 0xffff:
-			r -= 0x10000
-			b = fmt.Appendf(b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			b = fmt.Appendf(b, `\u%04x`, r)
-		}
-	}
-	return append(b, '"')
 }
