@@ -67,7 +67,9 @@ general_settings:
 		return true
 	})
 	time.Sleep(300 * time.Millisecond) // several rounds of each
-	if n := probed.Load(); first != 2 || n > 6 {
+	// Without turns it would be six a round, a hundred by now. An instance that a
+	// busy machine keeps from Redis for longer than a check waits asks by itself.
+	if n := probed.Load(); first < 2 || first > 4 || n > first+4 {
 		t.Errorf("three instances asked %d times for two deployments, then %d", first, n)
 	}
 	for _, url := range urls {
