@@ -41,6 +41,7 @@ func Load(tree *config.Tree, userAgent string) (Config, []finding.Finding) {
 	l.alerts()
 	l.settings()
 	l.models()
+	l.budgets()
 	l.programs()
 	l.defaults()
 	l.passThrough()
@@ -261,6 +262,7 @@ func (l *loader) models() {
 				}
 			}
 			ids[d.ID] = m.Node
+			l.deploymentBudget(d.ID, m.Params)
 			l.c.Deployments = append(l.c.Deployments, d)
 		}
 	}

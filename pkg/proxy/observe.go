@@ -84,6 +84,7 @@ func (p *Proxy) observe(c *Config, state *shared) (*observers, error) {
 	m.Flush = func() { p.queue.Flush() }
 	m.System = o.c.System
 	m.Circuits = state.circuits
+	m.Budgets = state.remaining
 	var err error
 	if o.metrics, err = metrics.New(m); err != nil {
 		o.closeOutputs()
@@ -178,7 +179,7 @@ func (o *observers) cooled(d call.Cooldown) {
 // handlers tells the API what to note and to show.
 func (o *observers) handlers(a *api.Options, host string) {
 	a.Observe = o.metrics != nil || len(o.sinks) > 0 || o.otel != nil
-	a.KeepTags = len(o.sinks) > 0
+	a.KeepTags = a.KeepTags || len(o.sinks) > 0
 	a.KeepContent = slices.ContainsFunc(o.sinks, (*sink.Sink).Messages) || o.otel != nil && o.otel.Messages()
 	if o.otel != nil {
 		a.Trace = o.otel.Begin

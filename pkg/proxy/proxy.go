@@ -24,6 +24,7 @@ import (
 	"github.com/llmgw/llmgw/pkg/proxy/account"
 	"github.com/llmgw/llmgw/pkg/proxy/api"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
+	"github.com/llmgw/llmgw/pkg/proxy/budget"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/coord"
 	"github.com/llmgw/llmgw/pkg/proxy/entra"
@@ -58,6 +59,8 @@ type Config struct {
 	// DrainEndpoint lets a request begin the drain, before the signal. Draining is
 	// told of it; nil tells nobody.
 	DrainEndpoint bool
+	// Budgets bound what providers, deployments and tags may spend.
+	Budgets budget.Budgets
 	// Unpriced refuses calls of models that have no price.
 	Unpriced bool
 	Draining func()
@@ -140,6 +143,9 @@ func (p *Proxy) settle(batch []call.Call) {
 		}
 	}
 	p.totals.Add(batch)
+	if l := p.shared.budgets.Load(); l != nil {
+		l.Charge(batch)
+	}
 	p.observers.settle(batch)
 	if p.keepsContent {
 		for i := range batch {

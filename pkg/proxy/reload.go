@@ -64,6 +64,9 @@ func (p *Proxy) compose(c *Config, given Config, old *live) *live {
 		o.Cache, o.CacheAdmin = k, k
 	}
 	o.Health = p
+	if len(c.Budgets.Providers) > 0 {
+		o.Budgets = p.providerBudgets
+	}
 	o.Fallbacks = p.router.Fallbacks
 	p.observers.handlers(&o, p.config.Listener.Host)
 	given.Deployments = nil // not compared, and large

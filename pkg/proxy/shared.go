@@ -10,6 +10,8 @@ import (
 
 	"github.com/llmgw/llmgw/internal/redact"
 	"github.com/llmgw/llmgw/internal/redisconn"
+	"github.com/llmgw/llmgw/pkg/proxy/api"
+	"github.com/llmgw/llmgw/pkg/proxy/budget"
 	"github.com/llmgw/llmgw/pkg/proxy/cache"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 	"github.com/llmgw/llmgw/pkg/proxy/claim"
@@ -26,7 +28,8 @@ type shared struct {
 	opening sync.Mutex
 	guards  map[*redisconn.Params]*redisconn.Guard
 	cache   *cache.Cache
-	claims  *claim.Claims // made when a configuration first wants some
+	claims  *claim.Claims                  // made when a configuration first wants some
+	budgets atomic.Pointer[budget.Limiter] // made when a configuration first has some
 	coord   atomic.Pointer[coord.Coord]
 	told    *coord.Options // what coord was made of
 	// watch is told of commands where somebody asks for them; nil without.
@@ -64,6 +67,7 @@ func openShared(c *Config) *shared {
 // hooks makes a router tell what others shall know.
 func (s *shared) hooks(c *Config) {
 	s.claim(c)
+	s.budget(c)
 	if c.Redis == nil || s.guard(c.Redis.Params, c.Breaker) == nil {
 		return
 	}
@@ -84,6 +88,48 @@ func (s *shared) claim(c *Config) {
 		s.claims = claim.New(o)
 	}
 	c.Router.Claims = s.claims
+}
+
+// budget gives a router the budgets of its configuration. Sums of keys that stay
+// are kept.
+func (s *shared) budget(c *Config) {
+	l := s.budgets.Load()
+	switch {
+	case l != nil:
+		l.Replace(c.Budgets)
+	case c.Budgets.Any():
+		o := budget.Options{Log: c.Log}
+		if c.Redis != nil {
+			o.Redis, o.Namespace = s.guard(c.Redis.Params, c.Breaker), c.Redis.Namespace
+		}
+		l = budget.New(c.Budgets, o)
+		s.budgets.Store(l)
+	}
+	if c.Budgets.Any() {
+		c.Router.Budgets = l
+	}
+}
+
+// providerBudgets are shown to whoever asks for them.
+func (p *Proxy) providerBudgets() (list []api.ProviderBudget) {
+	p.queue.Flush() // what has just been spent
+	for _, b := range p.shared.budgets.Load().Providers() {
+		list = append(list, api.ProviderBudget{Provider: b.Provider, Limit: b.Budget.Limit, Spent: b.Spent, Period: b.Budget.Period, Reset: time.Now().Add(b.Left)})
+	}
+	return list
+}
+
+// remaining is what is left of the budgets of providers.
+func (s *shared) remaining() map[string]float64 {
+	l := s.budgets.Load()
+	if l == nil {
+		return nil
+	}
+	left := map[string]float64{}
+	for _, b := range l.Providers() {
+		left[b.Provider] = b.Budget.Limit - b.Spent
+	}
+	return left
 }
 
 // attach sets the hooks of a router's options. Whoever gives the router other
@@ -193,6 +239,9 @@ func (s *shared) close() {
 	s.wait.Wait()
 	if c := s.coord.Load(); c != nil {
 		c.Close()
+	}
+	if l := s.budgets.Load(); l != nil {
+		l.Close()
 	}
 	if s.claims != nil {
 		s.claims.Close()

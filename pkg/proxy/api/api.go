@@ -79,6 +79,8 @@ type Options struct {
 	CacheAdmin CacheAdmin
 	// Health asks deployments whether they work.
 	Health Health
+	// Budgets are those of providers; nil where none has one.
+	Budgets func() []ProviderBudget
 	// Fallbacks are the configured fallbacks of a model: general ones, or those
 	// for "context_window" and "content_policy". Nil knows none.
 	Fallbacks func(model, kind string) []string

@@ -70,6 +70,9 @@ func (l LabelSource) Tags() []string {
 
 // observe notes where a request came from and what its labels are.
 func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
+	if a.o.KeepTags {
+		c.Tags = LabelSource{a, q, r.Header}.Tags()
+	}
 	if !a.o.Observe {
 		return
 	}
@@ -79,9 +82,6 @@ func (a *API) observe(c *call.Call, r *http.Request, q *splice.Request) {
 	c.NoLog = !a.o.AlwaysLog && q.Has(splice.NoLog) && string(q.Raw(splice.NoLog)) == "true"
 	c.ClientIP = a.o.Admission.ClientIP(r)
 	c.UserAgent = headerValue(r.Header, "User-Agent")
-	if a.o.KeepTags {
-		c.Tags = LabelSource{a, q, r.Header}.Tags()
-	}
 	if a.o.Labels != nil {
 		c.Labels = a.o.Labels(LabelSource{a, q, r.Header})
 	}

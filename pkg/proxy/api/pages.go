@@ -142,7 +142,7 @@ var abouts = map[string]string{
 	"/health": "Asks every deployment whether it works; this spends money", "/health/liveliness": "Whether the process is alive",
 	"/health/readiness": "Whether requests should be sent here", "/health/readiness/details": "Readiness with versions and settings",
 	"/health/services": "Tests where alerts go", "/health/backlog": "How many requests are being served", "/health/license": "What LiteLLM says without a license",
-	"/health/shared-status": "Whether replicas share health checks", "/cache/ping": "Whether the cache answers", "/cache/delete": "Deletes entries of the cache",
+	"/health/shared-status": "Whether replicas share health checks", "/provider/budgets": "What providers have spent of their budgets", "/cache/ping": "Whether the cache answers", "/cache/delete": "Deletes entries of the cache",
 	"/cache/flushall": "Empties the cache", "/cache/redis/info": "What Redis says about itself", "/metrics": "Metrics for Prometheus", "/": "This page",
 	"/routes": "All routes", "/openapi.json": "This page for programs", "/docs": "This page", "/ui": "Says where the admin page of LiteLLM went", "/test": "Answers",
 }

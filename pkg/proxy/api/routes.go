@@ -45,6 +45,7 @@ func routes() map[string]*route {
 	add(route{method: http.MethodGet, serve: fixed(http.StatusInternalServerError, `{"detail":{"error":"Database not initialized"}}`)}, "/health/history", "/health/latest")
 	add(route{method: http.MethodGet, public: true, serve: serveMetrics}, "/metrics", "/metrics/")
 	add(route{method: http.MethodGet, serve: serveHealth}, "/health")
+	add(route{method: http.MethodGet, serve: serveProviderBudgets}, "/provider/budgets")
 	add(route{method: http.MethodGet, serve: serveCachePing}, "/cache/ping")
 	add(route{method: http.MethodPost, serve: serveCacheDelete}, "/cache/delete")
 	add(route{method: http.MethodPost, serve: serveCacheFlush}, "/cache/flushall")

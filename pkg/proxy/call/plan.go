@@ -93,6 +93,15 @@ type Claims interface {
 	Spend(key string, n int64)
 }
 
+// Budgets say who has spent what it may. It is implemented by budget.Limiter.
+type Budgets interface {
+	// Bounds reports whether a deployment can be over budget at all.
+	Bounds(d *Deployment) bool
+	// Over says why a deployment may not serve a call with these tags; empty when it
+	// may. It is asked by requests and must not wait.
+	Over(d *Deployment, tags []string) string
+}
+
 // Limits bound one attempt.
 type Limits struct {
 	// Timeout bounds the whole attempt of a call that does not stream.

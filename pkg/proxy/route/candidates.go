@@ -114,6 +114,12 @@ func (r *run) candidates(list []*Node, g *group, now int64, order int) ([]*Node,
 			}
 		}
 	}
+	if g.budgets && len(list) > 0 {
+		var err *call.Error
+		if list, err = r.withinBudget(list); err != nil {
+			return nil, err
+		}
+	}
 	if g.hasOrder {
 		list = slices.DeleteFunc(list, func(n *Node) bool { return n.Order != order })
 	}
@@ -166,6 +172,20 @@ func (r *run) preCall(list []*Node, now int64) ([]*Node, *call.Error) {
 		"litellm.ContextWindowExceededError: litellm._pre_call_checks: Context Window exceeded for given call. No models have context window large enough for this call.\n"+tooSmall.String())
 	e.Class = call.ClassContextWindowExceeded
 	return nil, e
+}
+
+// withinBudget leaves out who has spent what it may.
+func (r *run) withinBudget(list []*Node) ([]*Node, *call.Error) {
+	var why strings.Builder
+	list = slices.DeleteFunc(list, func(n *Node) bool {
+		reason := r.s.o.Budgets.Over(n.Deployment, r.p.Tags)
+		why.WriteString(reason)
+		return reason != ""
+	})
+	if len(list) > 0 {
+		return list, nil
+	}
+	return nil, call.NewError(http.StatusTooManyRequests, "internal_server_error", call.None, "No deployments available - crossed budget: "+why.String())
 }
 
 // tagged keeps the deployments that a call's tags lead to.

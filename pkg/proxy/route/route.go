@@ -103,6 +103,8 @@ type Options struct {
 	Affinity      Affinity
 	EnforceLimits bool
 	Claims        call.Claims
+	// Budgets leave out what has spent its budget; nil leaves out nothing.
+	Budgets call.Budgets
 	// Provider guesses the provider of a bare model name, for wildcards such as
 	// openai/*; nil guesses none.
 	Provider func(model string) string

@@ -49,6 +49,8 @@ type group struct {
 	// filtered is set where candidates must pass more than their cooldown, slots
 	// where attempts in flight are bounded.
 	filtered, slots bool
+	// budgets is set where a deployment can be over budget.
+	budgets bool
 	// tags is set where tags route.
 	tags bool
 	// ties is set where calls may stay with the deployment of earlier ones.
@@ -236,6 +238,7 @@ func (s *snapshot) finish(g *group) {
 		}
 		g.slots = g.slots || n.MaxParallel > 0
 		g.filtered = g.filtered || n.Paused || n.NoWebSearch
+		g.budgets = g.budgets || s.o.Budgets != nil && s.o.Budgets.Bounds(n.Deployment)
 	}
 	slices.SortFunc(g.orders, compareOrder)
 	g.hasOrder = len(g.orders) > 1
@@ -243,7 +246,7 @@ func (s *snapshot) finish(g *group) {
 	if i := slices.IndexFunc(g.nodes, func(n *Node) bool { return n.TagFiltering != nil }); i >= 0 {
 		g.tags = *g.nodes[i].TagFiltering // of several the first
 	}
-	g.filtered = g.filtered || g.tags || s.o.PreCallChecks || s.o.HealthRouting
+	g.filtered = g.filtered || g.budgets || g.tags || s.o.PreCallChecks || s.o.HealthRouting
 	if g.ties = s.ties(g); g.ties {
 		g.filtered = true
 	}

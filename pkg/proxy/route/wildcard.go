@@ -137,7 +137,7 @@ func capture(rest string, parts []string, out []string) bool {
 func (p *pattern) bind(s *snapshot, name string, captured []string) *group {
 	g := &group{
 		name: name, hasOrder: p.group.hasOrder, orders: p.group.orders,
-		filtered: p.group.filtered, tags: p.group.tags, slots: p.group.slots, ties: p.group.ties, coolUntil: p.group.coolUntil,
+		filtered: p.group.filtered, budgets: p.group.budgets, tags: p.group.tags, slots: p.group.slots, ties: p.group.ties, coolUntil: p.group.coolUntil,
 	}
 	for _, n := range p.group.nodes {
 		d := *n.Deployment

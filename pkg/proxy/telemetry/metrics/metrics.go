@@ -46,6 +46,8 @@ type Options struct {
 	Custom []string
 	// System keeps the metrics of the services that the gateway is made of.
 	System bool
+	// Budgets are what providers may still spend; nil shows none.
+	Budgets func() map[string]float64
 	// Circuits are the states of the connections to Redis; nil shows none.
 	Circuits func() []redisconn.Circuit
 	// MaxSeries bounds the series of one metric; 0 means DefaultMaxSeries.
@@ -108,6 +110,9 @@ func New(o Options) (*Metrics, error) {
 		if err := m.add(&definitions[i]); err != nil {
 			return nil, err
 		}
+	}
+	if o.Budgets != nil && m.shows("litellm_provider_remaining_budget_metric") {
+		m.registry.MustRegister(budgets{o.Budgets})
 	}
 	if o.Circuits != nil {
 		m.registry.MustRegister(circuits{o.Circuits})
