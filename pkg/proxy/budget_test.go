@@ -30,7 +30,7 @@ func TestAProviderOverItsBudgetIsLeftOut(t *testing.T) {
 	if got := askPair(t, url, ""); got != "A" {
 		t.Fatalf("the first call went to %s", got)
 	}
-	_, body := get(t, url+"/provider/budgets")
+	_, body := admin(t, "GET", url+"/provider/budgets", "")
 	if !strings.Contains(body, `{"providers":{"openai":{"budget_limit":1e-9,"time_period":"1d","spend":`) || strings.Contains(body, `"spend":0,`) {
 		t.Errorf("%s", body)
 	}

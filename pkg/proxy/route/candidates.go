@@ -185,7 +185,7 @@ func (r *run) withinBudget(list []*Node) ([]*Node, *call.Error) {
 	if len(list) > 0 {
 		return list, nil
 	}
-	return nil, call.NewError(http.StatusTooManyRequests, "internal_server_error", call.None, "No deployments available - crossed budget: "+why.String())
+	return nil, call.NewError(http.StatusTooManyRequests, "internal_server_error", "", "No deployments available - crossed budget: "+why.String())
 }
 
 // tagged keeps the deployments that a call's tags lead to.
