@@ -239,6 +239,8 @@ var sampleOf = map[string][]string{
 	"router_settings.context_window_fallbacks":                           {"[{g: [h]}]"},
 	"router_settings.content_policy_fallbacks":                           {"[{g: [h]}]"},
 	"router_settings.retry_policy":                                       {"{TimeoutErrorRetries: 3}"},
+	"router_settings.provider_budget_config":                             {"{openai: {budget_limit: 1, time_period: 1d}}"},
+	"litellm_settings.tag_budget_config":                                 {"{batch: {max_budget: 1, budget_duration: 1d}}"},
 	"router_settings.model_group_retry_policy":                           {"{g: {TimeoutErrorRetries: 3}}"},
 	"router_settings.allowed_fails_policy":                               {"{TimeoutErrorAllowedFails: 3}"},
 	"router_settings.default_litellm_params":                             {"{top_k: 3}"},
@@ -376,6 +378,8 @@ var actedOnElsewhere = map[string]string{
 	"general_settings.pass_through_endpoints":       "TestPassThroughSendsRequestsOn",
 	"general_settings.user_header_mappings":         "TestWhoTheEndUserIs",
 	"litellm_settings.model_group_settings":         "TestHeadersOfClientsGoUpstreamOnlyWhereAllowed",
+	"litellm_params.max_budget":                     "TestADeploymentOverItsBudgetIsLeftOut",
+	"litellm_params.budget_duration":                "TestADeploymentOverItsBudgetIsLeftOut",
 	"general_settings.pass_through_request_timeout": "TestPassThroughIsCharged",
 
 	"general_settings.dangerously_allow_unsafe_proxy":              "startcheck: TestReasonsNotToStart",
