@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llmgw/llmgw/internal/testenv"
 	"github.com/llmgw/llmgw/pkg/mock"
 )
 
@@ -63,13 +62,7 @@ var alertVaries = []struct {
 // TestAlertsAreLiteLLMs makes the same calls fail, last and hang in both, and
 // compares what arrives at Slack's and Teams' addresses.
 func TestAlertsAreLiteLLMs(t *testing.T) {
-	program := os.Getenv("LLMGW_LITELLM")
-	if program == "" {
-		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
-	}
+	program := litellmProgram(t)
 	m := mock.New(mock.Options{Seed: 1})
 	up := httptest.NewServer(m)
 	t.Cleanup(up.Close)

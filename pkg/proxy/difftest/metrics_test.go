@@ -113,13 +113,7 @@ func (d *differs) matches(metric, labels string, theirs bool) bool {
 // TestMetricsAreLiteLLMs sends the same calls to both and compares the names of
 // metrics, their kinds, labels, buckets, and the labels' values.
 func TestMetricsAreLiteLLMs(t *testing.T) {
-	program := os.Getenv("LLMGW_LITELLM")
-	if program == "" {
-		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
-	}
+	program := litellmProgram(t)
 	if out, err := exec.Command(filepath.Join(filepath.Dir(program), "python"), "-c", "import prometheus_client").CombinedOutput(); err != nil {
 		t.Skipf("difftest: skipped, LiteLLM has no prometheus_client: pip install it beside LiteLLM, or name its directory in PYTHONPATH (%.80s)", out)
 	}

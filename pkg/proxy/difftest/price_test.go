@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/llmgw/llmgw/internal/catalog"
-	"github.com/llmgw/llmgw/internal/testenv"
 )
 
 // priced is a call with the rates that its model is given.
@@ -46,13 +45,7 @@ print("\n" + json.dumps(out))
 // TestTheSameRatesGiveTheSameCost gives both sides random rates and usages: with
 // and without rates for parts, below, at and above the border of a long prompt.
 func TestTheSameRatesGiveTheSameCost(t *testing.T) {
-	program := os.Getenv("LLMGW_LITELLM")
-	if program == "" {
-		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
-	}
+	program := litellmProgram(t)
 	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // repeatable on purpose
 	pick := func(from ...int64) int64 { return from[random.IntN(len(from))] }
 	optional := []string{

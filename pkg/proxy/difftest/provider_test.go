@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/llmgw/llmgw/internal/catalog"
-	"github.com/llmgw/llmgw/internal/testenv"
 )
 
 // providerAsk is one kind of call.
@@ -34,6 +33,7 @@ var providerAsks = []providerAsk{
 // with its last base variable and its last key variable, and once with an
 // address of the entry's, and compares what arrives: address, headers, body.
 func TestProvidersAreCalledAlike(t *testing.T) {
+	_ = litellmProgram(t) // or there is nothing to compare
 	seen := map[string]bool{}
 	rounds := []struct {
 		name string
@@ -172,13 +172,7 @@ type side struct {
 // beside starts both proxies with one configuration.
 func beside(t *testing.T, config string, env []string, answer func(http.ResponseWriter, *sent)) (theirs, ours *side) {
 	t.Helper()
-	program := os.Getenv("LLMGW_LITELLM")
-	if program == "" {
-		program = filepath.Join(testenv.CacheDir(t), "litellm", "bin", "litellm")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("difftest: skipped, LiteLLM is not installed: run make differential, or set LLMGW_LITELLM to its executable")
-	}
+	program := litellmProgram(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
