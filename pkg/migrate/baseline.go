@@ -59,15 +59,7 @@ func (p *Provider) baseline(ctx context.Context, q BaselineRequest, r *BaselineR
 	if q.Through != "" && !p.set.Has(q.Through) {
 		return &Error{kind: kindUsage, Message: fmt.Sprintf("--through %s: no such migration in %s", q.Through, p.set.From)}
 	}
-	s, err := p.writable(ctx)
-	if s != nil {
-		r.Database = s.database()
-	}
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	return s.locked(ctx, &r.Lock, &r.Warnings, func() error {
+	return p.inLock(ctx, &r.Database, &r.Lock, &r.Warnings, func(s *session) error {
 		had, err := s.record(ctx)
 		if err != nil {
 			return err

@@ -69,15 +69,7 @@ func (p *Provider) repairIndexes(ctx context.Context, apply bool, r *IndexesResu
 		}
 		return nil
 	}
-	s, err := p.writable(ctx)
-	if s != nil {
-		r.Database = s.database()
-	}
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	return s.locked(ctx, &r.Lock, &r.Warnings, func() error {
+	return p.inLock(ctx, &r.Database, &r.Lock, &r.Warnings, func(s *session) error {
 		if err := s.findIndexes(ctx, r); err != nil {
 			return err
 		}

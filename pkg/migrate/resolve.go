@@ -52,15 +52,7 @@ func (p *Provider) resolve(ctx context.Context, q ResolveRequest, r *ResolveResu
 	if err := p.set.checkProvider(); err != nil {
 		return err
 	}
-	s, err := p.writable(ctx)
-	if s != nil {
-		r.Database = s.database()
-	}
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	return s.locked(ctx, &r.Lock, &r.Warnings, func() error {
+	return p.inLock(ctx, &r.Database, &r.Lock, &r.Warnings, func(s *session) error {
 		had, err := s.record(ctx)
 		if err != nil {
 			return err
@@ -225,8 +217,17 @@ func (s *session) checkWritable() error {
 	return nil
 }
 
-// locked runs f while the session has the advisory lock.
-func (s *session) locked(ctx context.Context, info *LockInfo, warnings *[]Warning, f func() error) (err error) {
+// inLock runs f on a session that can write and has the advisory lock; it says
+// which database that is, and how long the lock took.
+func (p *Provider) inLock(ctx context.Context, where *Database, info *LockInfo, warnings *[]Warning, f func(*session) error) (err error) {
+	s, err := p.writable(ctx)
+	if s != nil {
+		*where = s.database()
+	}
+	if err != nil {
+		return err
+	}
+	defer s.close()
 	if err := s.guards(ctx, Native); err != nil {
 		return s.failure(ctx, "setting up the session", err)
 	}
@@ -240,7 +241,7 @@ func (s *session) locked(ctx context.Context, info *LockInfo, warnings *[]Warnin
 			*warnings = append(*warnings, Warning{Message: "giving the advisory lock back: " + uerr.Error()})
 		}
 	}()
-	return f()
+	return f(s)
 }
 
 // release gives the lock back, whatever became of ctx.
