@@ -40,7 +40,10 @@ func (d *delay) load(r *results) (func(*bench.Plan), error) {
 		if us == 0 {
 			return nil, errors.New("half needs small in the same run: its rate follows from the cost of a request")
 		}
-		return func(p *bench.Plan) { p.Rate, p.MaxInflight = 0.5e6/us, 4*p.Concurrency }, nil
+		// Users who think between their requests: a generator that has to keep a
+		// rate on the CPU that it shares with the mock would measure itself.
+		pause := time.Duration(float64(r.Users) * us * 2 * float64(time.Microsecond))
+		return func(p *bench.Plan) { p.Think = [2]time.Duration{pause / 2, pause * 3 / 2} }, nil
 	}
 	return func(p *bench.Plan) { p.Concurrency, p.Duration = 1, p.Duration*time.Duration(max(d.longer, 1)) }, nil
 }

@@ -95,9 +95,14 @@ func configPage() []byte {
 		}
 		p("| Key | Type | Default | llmgw | Meaning |")
 		p("|---|---|---|---|---|")
-		var bare []string
+		var acting, bare []string
 		for _, k := range SectionKeys(s.section) {
-			if !k.Listed {
+			switch {
+			case k.Listed:
+			case k.Implemented:
+				acting = append(acting, code(k.Name))
+				continue
+			default:
 				bare = append(bare, code(k.Name))
 				continue
 			}
@@ -118,6 +123,11 @@ func configPage() []byte {
 				doc += " Words: " + code(strings.Join(k.Values, " ")) + "."
 			}
 			p("| %s | %s | %s | %s | %s |", code(k.Name), code(string(k.Type)), code(k.Default), mark, cell(doc))
+		}
+		if len(acting) > 0 {
+			slices.Sort(acting)
+			p("")
+			p("These act as in LiteLLM: %s.", strings.Join(acting, ", "))
 		}
 		if len(bare) > 0 {
 			slices.Sort(bare)
@@ -155,7 +165,7 @@ func configPage() []byte {
 	p("Booleans are true for `1 true t yes y on` and false for `0 false f no n off`, in any case. The column *LiteLLM* says where it reads words otherwise: *strict* knows `true` and `false` only, *any text* takes every text as true, *only 1* nothing but `1`, *loose* every word as true that is not one of the false ones.")
 	p("")
 	words := map[Words]string{WordsStrict: "strict", WordsNonEmpty: "any text", WordsOne: "only 1", WordsLoose: "loose"}
-	var bare []string
+	var acting, bare []string
 	for _, g := range []struct{ group, title string }{
 		{"core", "Server"}, {"database", "Database"}, {"redis", "Redis"}, {"network", "Network"}, {"behaviour", "Behaviour"},
 		{"llmgw", "llmgw's own"}, {"provider", "Providers"},
@@ -177,11 +187,20 @@ func configPage() []byte {
 		p("")
 	}
 	for _, v := range Env() {
-		if v.Group == "package" {
+		switch {
+		case v.Group != "package":
+		case v.Implemented:
+			acting = append(acting, code(v.Name))
+		default:
 			bare = append(bare, code(v.Name))
 		}
 	}
+	slices.Sort(acting)
 	slices.Sort(bare)
+	if len(acting) > 0 {
+		p("These act as in LiteLLM: %s.", strings.Join(acting, ", "))
+		p("")
+	}
 	p("LiteLLM also reads: %s.", strings.Join(bare, ", "))
 	p("")
 	p("## Names in the wrong place")

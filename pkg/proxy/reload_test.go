@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/llmgw/llmgw/internal/config"
 	"github.com/llmgw/llmgw/internal/litellm"
 	"github.com/llmgw/llmgw/internal/redact"
+	"github.com/llmgw/llmgw/internal/testenv"
 	"github.com/llmgw/llmgw/pkg/proxy/auth"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
@@ -117,9 +119,29 @@ llmgw: {}
 
 // sampleValues are values to try for a setting: one of them must make a difference
 // if the setting makes any.
-func sampleValues(k litellm.Key) []string {
-	list := append([]string{"true", "false", "7", "0.25", "slack", "[x]", "[prometheus]", "local", "key", "3600", "[0.5, 2]", "{a: b}", "api_key_alias", "both", "[prometheus_system]", "{namespace: n}", "[{metrics: [litellm_requests_metric]}]", "[{group: g, metrics: [litellm_requests_metric], include_labels: [model]}]", "[[m, n]]", "{type: local}", "{x-a: b}", "{log_to_console: true}", "{llm_too_slow: {digest: true}}", "{minimum_events: 3}", "{host: r, port: 1}", "http://127.0.0.1:2", "redis://127.0.0.1:2", "/tmp/x"}, k.Values...)
+func sampleValues(k litellm.Key, certificate string) []string {
+	list := append([]string{certificate, "[generic_api]", "[otel]", "true", "false", "7", "0.25", "slack", "[x]", "[prometheus]", "local", "key", "3600", "[0.5, 2]", "{a: b}", "api_key_alias", "both", "[prometheus_system]", "{namespace: n}", "[{metrics: [litellm_requests_metric]}]", "[{group: g, metrics: [litellm_requests_metric], include_labels: [model]}]", "[[m, n]]", "{type: local}", "{x-a: b}", "{log_to_console: true}", "{llm_too_slow: {digest: true}}", "{minimum_events: 3}", "{host: r, port: 1}", "http://127.0.0.1:2", "redis://127.0.0.1:2", "/tmp/x"}, k.Values...)
 	return list
+}
+
+// clientCertificate is a file with a certificate and its key, as ssl_certificate
+// names one.
+func clientCertificate(t *testing.T) string {
+	t.Helper()
+	cert, key := testenv.Certificate(t, "client")
+	var both []byte
+	for _, path := range []string{cert, key} {
+		part, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, part...)
+	}
+	path := filepath.Join(t.TempDir(), "client.pem")
+	if err := os.WriteFile(path, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestOnlyWhatTheListSaysNeedsARestart tries every setting that this build acts
@@ -144,6 +166,7 @@ func TestOnlyWhatTheListSaysNeedsARestart(t *testing.T) {
 			beforeServing[k.Path] = true
 		}
 	}
+	certificate := clientCertificate(t)
 	used := map[string]bool{}
 	tried := 0
 	for _, k := range litellm.Keys() {
@@ -152,7 +175,7 @@ func TestOnlyWhatTheListSaysNeedsARestart(t *testing.T) {
 		}
 		tried++
 		differs := ""
-		values := sampleValues(k)
+		values := sampleValues(k, certificate)
 		for i := range 2 * len(values) {
 			base, v := []string{reloadBase, reloadSparse}[i%2], values[i/2]
 			plain, _ := parse(base, func(s string) string { return s })

@@ -67,7 +67,8 @@ func TestGoldenAZ3(t *testing.T) {
 	// AZ-3: the first event has no choices.
 	const (
 		first = `data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}}]}` + "\n\n"
-		rest  = `data: {"choices":[{"content_filter_results":{},"delta":{"content":"Hi","role":"assistant"},"finish_reason":null,"index":0}],"created":5,"id":"chatcmpl-a","model":"MODEL","object":"chat.completion.chunk"}` + "\n\n" +
+		rest  = `data: {"choices":[{"content_filter_results":{},"delta":{"content":"","role":"assistant"},"finish_reason":null,"index":0}],"created":5,"id":"chatcmpl-a","model":"MODEL","object":"chat.completion.chunk"}` + "\n\n" +
+			`data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":null,"index":0}],"created":5,"id":"chatcmpl-a","model":"MODEL","object":"chat.completion.chunk"}` + "\n\n" +
 			`data: {"choices":[{"delta":{},"finish_reason":"stop","index":0}],"created":5,"id":"chatcmpl-a","model":"MODEL","object":"chat.completion.chunk"}` + "\n\ndata: [DONE]\n\n"
 	)
 	n := copy(x.Space(), first)
