@@ -95,12 +95,8 @@ func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.L
 			return resp, lease, err // the body is still being written
 		}
 	}
-	dialing, cancel := context.WithCancel(ctx)
-	if !r.Deadline.IsZero() {
-		dialing, cancel = context.WithDeadline(ctx, r.Deadline)
-	}
+	dialing, cancel := within(ctx, c.cutting, r.Deadline)
 	defer cancel()
-	defer context.AfterFunc(c.cutting, cancel)()
 	conn, err := h.dial(dialing)
 	if err != nil {
 		closeUpload(r)
@@ -108,6 +104,19 @@ func (c *Client) Do(ctx context.Context, r *call.Request) (call.Response, call.L
 	}
 	resp, lease, _, err := conn.exchange(ctx, r)
 	return resp, lease, err
+}
+
+// within is a context that also ends with another, and at a deadline where there
+// is one.
+func within(ctx, other context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	var end context.CancelFunc
+	if deadline.IsZero() {
+		ctx, end = context.WithCancel(ctx)
+	} else {
+		ctx, end = context.WithDeadline(ctx, deadline)
+	}
+	stop := context.AfterFunc(other, end)
+	return ctx, func() { stop(); end() }
 }
 
 func expired(deadline time.Time) bool { return !deadline.IsZero() && time.Now().After(deadline) }

@@ -46,14 +46,7 @@ func (c *proxied) Close() { c.transport.CloseIdleConnections() }
 
 // Do implements call.Upstream.
 func (c *proxied) Do(ctx context.Context, r *call.Request) (call.Response, call.Lease, error) {
-	var end context.CancelFunc
-	if r.Deadline.IsZero() {
-		ctx, end = context.WithCancel(ctx)
-	} else {
-		ctx, end = context.WithDeadline(ctx, r.Deadline)
-	}
-	stop := context.AfterFunc(c.cutting, end)
-	cancel := func() { stop(); end() }
+	ctx, cancel := within(ctx, c.cutting, r.Deadline)
 	x := c.exchanges.Get().(*exchange)
 	req := x.request(ctx, r)
 	resp, err := c.transport.RoundTrip(req)
