@@ -122,3 +122,11 @@ func (p *Params) String() string {
 func join(host string, port int) string {
 	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
 }
+
+// Key puts a configuration's namespace before the name of a key, as LiteLLM does.
+func Key(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + ":" + name
+}

@@ -24,7 +24,7 @@ import (
 // Pinned, so that a test means the same tomorrow.
 var (
 	// The proxy imports its Prisma client even without a database.
-	litellm = []string{"litellm[proxy]==" + vocabulary.Compat, "prisma==0.15.0"}
+	litellm = []string{"litellm[proxy]==" + vocabulary.Compat, "prisma==0.15.0", "prometheus_client==0.26.0"}
 
 	// The release that llmgw answers as is 0.4.108; the others are a chain of
 	// upgrades, the oldest with 20 migrations.
@@ -115,7 +115,7 @@ func there(cache, what string) bool {
 			files = append(files, filepath.Join("extras", "litellm_proxy_extras-"+version+"-*.whl"))
 		}
 	case "litellm":
-		files = []string{filepath.Join("litellm", "lib", "python3*", "site-packages", "litellm-"+vocabulary.Compat+".dist-info"), filepath.Join("litellm", "bin", "litellm")}
+		files = []string{filepath.Join("litellm", "lib", "python3*", "site-packages", "litellm-"+vocabulary.Compat+".dist-info"), filepath.Join("litellm", "lib", "python3*", "site-packages", "prometheus_client"), filepath.Join("litellm", "bin", "litellm")}
 	case "squawk":
 		files = []string{filepath.Join("squawk", "node_modules", "squawk-cli", "package.json")}
 	case "prisma":

@@ -11,13 +11,13 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/llmgw/llmgw/internal/litellm/duration"
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
 	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
 )
@@ -194,12 +194,12 @@ func (l *Limiter) Over(d *call.Deployment, tags []string) string {
 	t, mono := l.table.Load(), l.o.mono()
 	if e := t.providers[d.Provider]; e != nil {
 		if spent, over := e.over(mono); over {
-			return fmt.Sprintf("Exceeded budget for provider %s: %s >= %s\n", d.Provider, number(spent), number(e.Limit))
+			return fmt.Sprintf("Exceeded budget for provider %s: %s >= %s\n", d.Provider, pyfmt.Float(spent), pyfmt.Float(e.Limit))
 		}
 	}
 	if e := t.deployments[d.ID]; e != nil {
 		if spent, over := e.over(mono); over {
-			return fmt.Sprintf("Exceeded budget for deployment model_name: %s, litellm_params.model: %s, model_id: %s: %s >= %s\n", d.Group, d.Configured, d.ID, number(spent), e.Period)
+			return fmt.Sprintf("Exceeded budget for deployment model_name: %s, litellm_params.model: %s, model_id: %s: %s >= %s\n", d.Group, d.Configured, d.ID, pyfmt.Float(spent), e.Period)
 		}
 	}
 	if len(t.tags) == 0 {
@@ -209,23 +209,11 @@ func (l *Limiter) Over(d *call.Deployment, tags []string) string {
 	for _, tag := range tags {
 		if e := t.tags[tag]; e != nil {
 			if spent, over := e.over(mono); over {
-				fmt.Fprintf(&why, "Exceeded budget for tag='%s', tag_spend=%s, tag_budget_limit=%s\n", tag, number(spent), number(e.Limit))
+				fmt.Fprintf(&why, "Exceeded budget for tag='%s', tag_spend=%s, tag_budget_limit=%s\n", tag, pyfmt.Float(spent), pyfmt.Float(e.Limit))
 			}
 		}
 	}
 	return why.String()
-}
-
-// number is written as Python writes a float.
-func number(f float64) string {
-	if a := math.Abs(f); f == 0 || a >= 1e-4 && a < 1e16 {
-		text := strconv.FormatFloat(f, 'f', -1, 64)
-		if !strings.Contains(text, ".") {
-			text += ".0"
-		}
-		return text
-	}
-	return strconv.FormatFloat(f, 'e', -1, 64)
 }
 
 // Charge adds what finished calls cost to the budgets of those who served them.

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/llmgw/llmgw/internal/litellm/duration"
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
 	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/llmgw/llmgw/internal/testenv"
 	"github.com/llmgw/llmgw/pkg/proxy/call"
@@ -174,7 +175,7 @@ func TestInstancesShareTheirSumsUnderLiteLLMsKeys(t *testing.T) {
 func TestAWindowThatAnotherBeganLongAgoIsOver(t *testing.T) {
 	c := client(t)
 	ctx := t.Context()
-	c.Set(ctx, "ns:provider_budget_start_time:openai", number(float64(time.Now().Add(-2*time.Hour).Unix())), 0)
+	c.Set(ctx, "ns:provider_budget_start_time:openai", pyfmt.Float(float64(time.Now().Add(-2*time.Hour).Unix())), 0)
 	c.Set(ctx, "ns:provider_spend:openai:1h", "9.5", 0)
 	l := shared(c, of(1, "1h"))
 	defer l.Close()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmgw/llmgw/internal/litellm/pyfmt"
+	"github.com/llmgw/llmgw/internal/redisconn"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -52,10 +54,7 @@ func (l *Limiter) Sync(ctx context.Context) {
 }
 
 func (l *Limiter) key(name string) string {
-	if l.o.Namespace == "" {
-		return name
-	}
-	return l.o.Namespace + ":" + name
+	return redisconn.Key(l.o.Namespace, name)
 }
 
 // told is what one exchange tells of one budget.
@@ -112,14 +111,14 @@ func (l *Limiter) exchange(ctx context.Context, list []*entry) error {
 				t, key := &tells[i], l.key(e.spendKey)
 				left := min(e.Window.After(t.since).Sub(now), e.Window.Length(now))
 				left = max(left.Truncate(time.Second), time.Second)
-				start := text(float64(t.since.UnixMicro()) / 1e6)
+				start := pyfmt.Float(float64(t.since.UnixMicro()) / 1e6)
 				switch {
 				case t.fresh:
 					p.Set(ctx, l.key(e.begins), start, left)
-					p.Set(ctx, key, text(t.own+t.spend), left)
+					p.Set(ctx, key, pyfmt.Float(t.own+t.spend), left)
 				case t.absent:
 					p.SetNX(ctx, l.key(e.begins), start, left)
-					p.SetNX(ctx, key, text(max(t.own, 0)), left)
+					p.SetNX(ctx, key, pyfmt.Float(max(t.own, 0)), left)
 				}
 				if !t.fresh && t.spend > 0 {
 					t.increment = p.IncrByFloat(ctx, key, t.spend)
@@ -154,7 +153,7 @@ func (l *Limiter) learn(ctx context.Context, e *entry, t *told) {
 		own, key := e.current(l.o.mono()), l.key(e.spendKey)
 		left := max(e.Window.After(t.since).Sub(l.o.now()).Truncate(time.Second), time.Second)
 		_ = l.o.Redis.Do(context.WithoutCancel(ctx), bound, func(ctx context.Context, r redis.UniversalClient) error {
-			return r.Set(ctx, key, text(own-e.pending), left).Err()
+			return r.Set(ctx, key, pyfmt.Float(own-e.pending), left).Err()
 		})
 	}
 }
@@ -168,9 +167,6 @@ func outside(commands []redis.Cmder, err error) error {
 	}
 	return err
 }
-
-// text writes a sum as LiteLLM does, in JSON as Python prints it.
-func text(f float64) string { return number(f) }
 
 // amount reads a sum of dollars.
 func amount(s string) (float64, bool) {

@@ -127,10 +127,7 @@ func (c *Claims) later(f func(context.Context, redis.UniversalClient) error) {
 }
 
 func (c *Claims) key(name string) string {
-	if c.o.Namespace == "" {
-		return name
-	}
-	return c.o.Namespace + ":" + name
+	return redisconn.Key(c.o.Namespace, name)
 }
 
 // value is LiteLLM's, byte for byte: its script compares texts.

@@ -49,10 +49,7 @@ func NewChecks(g *redisconn.Guard, namespace string, ttl, lock time.Duration) *C
 }
 
 func (c *Checks) key(name string) string {
-	if c.namespace == "" {
-		return name
-	}
-	return c.namespace + ":" + name
+	return redisconn.Key(c.namespace, name)
 }
 
 // endpointValue is one deployment in LiteLLM's form.

@@ -177,10 +177,7 @@ func (c *Coord) last() {
 }
 
 func (c *Coord) key(name string) string {
-	if c.o.Namespace == "" {
-		return name
-	}
-	return c.o.Namespace + ":" + name
+	return redisconn.Key(c.o.Namespace, name)
 }
 
 // cooldownValue is LiteLLM's, member by member.
